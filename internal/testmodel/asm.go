@@ -1,0 +1,5 @@
+//go:build !noasm
+
+package testmodel
+
+const noasm = false

@@ -1,0 +1,46 @@
+// Package testmodel finds the real model weights that tests need. Only tests may import it. The
+// weights are not in the repository: `make weights` fetches them into the cache.
+package testmodel
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Dir is the folder that holds the fetched models: $GOMAI_TESTDATA, or gomai-test in the user's
+// cache folder.
+func Dir() string {
+	if d := os.Getenv("GOMAI_TESTDATA"); d != "" {
+		return d
+	}
+	c, err := os.UserCacheDir()
+	if err != nil {
+		c = os.TempDir()
+	}
+	return filepath.Join(c, "gomai-test")
+}
+
+// MiniLM returns the folder of all-MiniLM-L6-v2. Without it the test fails in CI and is skipped
+// elsewhere.
+func MiniLM(t testing.TB) string {
+	t.Helper()
+	d := filepath.Join(Dir(), "all-MiniLM-L6-v2")
+	if _, err := os.Stat(filepath.Join(d, "model.safetensors")); err == nil {
+		return d
+	}
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("no weights in %s: run `make weights`", d)
+	}
+	t.Skipf("no weights in %s: run `make weights` to fetch them", d)
+	return ""
+}
+
+// Slow skips a quality gate that runs once only: not with -short, under -race or with -tags noasm,
+// where it would repeat the same arithmetic.
+func Slow(t testing.TB) {
+	t.Helper()
+	if testing.Short() || race || noasm {
+		t.Skip("a slow gate: runs once, in the plain build")
+	}
+}
