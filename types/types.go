@@ -72,6 +72,7 @@ type Info struct {
 type EmbedOption struct {
 	Kind  EmbedOptionKind
 	Value int64
+	Any   any // what is no number: a logger
 }
 
 // EmbedOptionKind tells the settings apart.
@@ -84,6 +85,7 @@ const (
 	OptionMaxTokens
 	OptionOverflow
 	OptionPrecision
+	OptionLogger
 )
 
 // Embedder turns text into vectors. Implementations are safe for concurrent use.
