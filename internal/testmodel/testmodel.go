@@ -1,5 +1,6 @@
-// Package testmodel finds the real model weights that tests need. Only tests may import it. The
-// weights are not in the repository: `make weights` fetches them into the cache.
+// Package testmodel finds the real model weights that tests need. Only tests may import it, and the
+// command in fetch, by which `make weights` brings the weights into the cache: they are not in the
+// repository.
 package testmodel
 
 import (
@@ -21,11 +22,16 @@ func Dir() string {
 	return filepath.Join(c, "gomai-test")
 }
 
+// MiniLMDir is the folder of all-MiniLM-L6-v2, there or not.
+func MiniLMDir() string {
+	return filepath.Join(Dir(), "all-MiniLM-L6-v2")
+}
+
 // MiniLM returns the folder of all-MiniLM-L6-v2. Without it the test fails in CI and is skipped
 // elsewhere.
 func MiniLM(t testing.TB) string {
 	t.Helper()
-	d := filepath.Join(Dir(), "all-MiniLM-L6-v2")
+	d := MiniLMDir()
 	if _, err := os.Stat(filepath.Join(d, "model.safetensors")); err == nil {
 		return d
 	}

@@ -1,0 +1,68 @@
+# Everything a contributor or CI runs. `make help` lists it; docs/HACKING.md says when to run what.
+
+GO ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+# Results are never taken from the test cache: it does not see the weights, which lie outside the tree.
+GOTEST := $(GO) test -count=1
+
+PLATFORMS := linux/arm64 darwin/arm64 windows/amd64 js/wasm
+
+.DEFAULT_GOAL := help
+.SUFFIXES:
+.PHONY: help test need try-weights weights lint unit race noasm invariants cross vuln
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+# One after the other, and in this order, also under make -j: each uses all cores, and the cheap ones
+# come first.
+test: ## all checks: set-up, lint, unit, race, noasm, invariants, cross (what CI runs)
+	@$(MAKE) --no-print-directory need
+	@$(MAKE) --no-print-directory try-weights
+	@for t in lint unit race noasm invariants cross; do \
+		echo "== make $$t"; \
+		$(MAKE) --no-print-directory $$t || exit 1; \
+	done
+	@echo "== make test: all checks passed"
+
+need:
+	@missing=; \
+	command -v $(GO) >/dev/null || missing="$$missing\n  go 1.26 or newer: https://go.dev/dl"; \
+	command -v $$($(GO) env CC 2>/dev/null || echo gcc) >/dev/null || missing="$$missing\n  gcc, for the race detector (Debian: apt-get install gcc libc6-dev)"; \
+	[ -z "$$missing" ] || { printf "make test needs what is missing here:$$missing\n" >&2; exit 1; }
+
+# Without the weights the tests that need them skip; in CI they may not.
+try-weights:
+	@$(MAKE) --no-print-directory weights || { [ "$$CI" != true ] && echo "going on without: tests that need real weights are skipped"; }
+
+weights: ## fetch the real model weights that tests use (90 MB, once) into the cache
+	@$(GO) run ./internal/testmodel/fetch
+
+lint: ## build, go vet, gofmt, staticcheck
+	$(GO) build ./...
+	$(GO) vet ./...
+	@unformatted=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .); [ -z "$$unformatted" ] || { echo "gofmt -w would change:"; echo "$$unformatted"; exit 1; }
+	$(GO) run $(STATICCHECK) ./...
+
+unit: ## tests, slow quality gates included
+	$(GOTEST) ./...
+
+race: ## tests under the race detector
+	CGO_ENABLED=1 $(GOTEST) -race ./...
+
+noasm: ## tests of the plain Go code that every machine can run
+	$(GOTEST) -tags noasm ./...
+
+invariants: ## tests of the engine with released memory poisoned
+	$(GOTEST) -tags invariants $$($(GO) list ./... | grep -E '/(sched|kernel|graph|layers|steps)(/|$$)')
+
+cross: ## build everything for the other platforms
+	@for p in $(PLATFORMS); do \
+		echo "build $$p"; \
+		GOOS=$${p%/*} GOARCH=$${p#*/} CGO_ENABLED=0 $(GO) build ./... || exit 1; \
+	done
+
+vuln: ## look the dependencies up in Go's vulnerability database (needs the internet)
+	$(GO) run $(GOVULNCHECK) ./...
