@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -18,7 +19,7 @@ const MaxSize = 1 << 29
 // Error says which file of a model is bad, where and why. Every reader in models/ returns it, so a
 // caller tells a bad model from other failures with errors.As.
 type Error struct {
-	File   string // as it was opened
+	File   string // as it was opened; empty when the reader got bytes without a name
 	Offset int64  // bytes from the start of the file, -1 when the error has no place in it
 	Field  string // the JSON field, tensor or module concerned, or empty
 	Reason string // what is wrong, for people
@@ -31,21 +32,23 @@ func Errorf(file, field, format string, args ...any) *Error {
 }
 
 func (e *Error) Error() string {
-	var b strings.Builder
-	b.WriteString(e.File)
+	var parts []string
+	if e.File != "" {
+		parts = append(parts, e.File)
+	}
 	if e.Offset >= 0 {
-		fmt.Fprintf(&b, ": offset %d", e.Offset)
+		parts = append(parts, fmt.Sprintf("offset %d", e.Offset))
 	}
 	if e.Field != "" {
-		fmt.Fprintf(&b, ": %q", e.Field)
+		parts = append(parts, strconv.Quote(e.Field))
 	}
 	if e.Reason != "" {
-		b.WriteString(": " + e.Reason)
+		parts = append(parts, e.Reason)
 	}
 	if e.Err != nil {
-		b.WriteString(": " + e.Err.Error())
+		parts = append(parts, e.Err.Error())
 	}
-	return b.String()
+	return strings.Join(parts, ": ")
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -55,7 +58,7 @@ func (e *Error) Unwrap() error { return e.Err }
 func ReadFile(fsys fs.FS, name string) ([]byte, error) {
 	info, err := fs.Stat(fsys, name)
 	if err != nil {
-		return nil, cause(name, err)
+		return nil, Wrap(name, err)
 	}
 	if err := CheckInfo(name, info); err != nil {
 		return nil, err
@@ -65,7 +68,7 @@ func ReadFile(fsys fs.FS, name string) ([]byte, error) {
 	}
 	data, err := fs.ReadFile(fsys, name)
 	if err != nil {
-		return nil, cause(name, err)
+		return nil, Wrap(name, err)
 	}
 	if len(data) == 0 {
 		return nil, Errorf(name, "", "empty file")
@@ -137,8 +140,9 @@ func InvalidUTF8(data []byte) int {
 	return -1
 }
 
-// cause drops the operation and path that package fs puts into its errors: Error names the file.
-func cause(name string, err error) error {
+// Wrap makes an Error of what package os or fs returned for a file. Their operation and path are
+// dropped: Error names the file.
+func Wrap(name string, err error) *Error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		err = p.Err
