@@ -1,0 +1,205 @@
+// Package bert computes the BERT encoder in float32: embeddings, then layers of self-attention and a
+// feed-forward block, from a model's weights as safetensors. It knows token ids and hidden states;
+// text, pooling and model folders belong to package models.
+//
+// Source: Devlin et al., BERT: Pre-training of Deep Bidirectional Transformers for Language
+// Understanding (2018), in the form that all-MiniLM-L6-v2 and its kind use.
+package bert
+
+import (
+	"context"
+	"fmt"
+	"math"
+)
+
+// Encoder is a loaded model. It is immutable and safe for concurrent use.
+type Encoder struct {
+	config    Config
+	sum       [32]byte
+	words     []float32 // (vocabulary, hidden)
+	positions []float32 // (positions, hidden)
+	tokenType []float32 // (hidden,), of type 0: single texts have no other
+	norm      norm
+	layers    []layer
+	activate  func([]float32)
+	free      workspaces
+}
+
+type layer struct {
+	query, key, value, out linear
+	attentionNorm          norm
+	up, down               linear
+	outputNorm             norm
+}
+
+// linear is y = x weight^T + bias, with the weight as PyTorch stores it.
+type linear struct {
+	weight  []float32 // (out, in)
+	bias    []float32 // (out,)
+	in, out int
+}
+
+// norm is a layer normalisation.
+type norm struct {
+	weight, bias []float32 // (hidden,)
+	epsilon      float64
+}
+
+// Config returns what the encoder was loaded with.
+func (e *Encoder) Config() Config { return e.config }
+
+// Sum identifies what the encoder computes: it covers the configuration and the float32 values of
+// all tensors, whatever types and names they had in the file. Each tensor counts with its CRC-32C
+// (the hardware does 10 GB/s, SHA-256 over everything would double the time to open a model), so it
+// tells models apart, not forgeries.
+func (e *Encoder) Sum() [32]byte { return e.sum }
+
+// Forward computes the hidden states after the last layer.
+//
+// Shape:  ids (tokens,), 1 <= tokens <= Config().Positions; hidden (tokens, Config().HiddenSize).
+// Errors: a wrong number of ids, an id outside the vocabulary, a hidden of another length; ctx.Err()
+// soon after ctx is done: it is asked every few 100 microseconds.
+// Cost:   runs on the caller's goroutine; allocates only when more calls run at once than before, up
+// to 4*(5*HiddenSize+IntermediateSize) bytes a token, which are kept for later calls.
+func (e *Encoder) Forward(ctx context.Context, ids []int32, hidden []float32) error {
+	c := &e.config
+	if len(ids) < 1 || len(ids) > c.Positions {
+		return fmt.Errorf("bert: %d tokens, the model takes 1 to %d", len(ids), c.Positions)
+	}
+	if want := len(ids) * c.HiddenSize; len(hidden) != want {
+		return fmt.Errorf("bert: %d floats for the hidden states, %d tokens have %d", len(hidden), len(ids), want)
+	}
+	for i, id := range ids {
+		if id < 0 || int(id) >= c.VocabSize {
+			return fmt.Errorf("bert: token %d has id %d, the vocabulary has %d", i, id, c.VocabSize)
+		}
+	}
+	e.embed(ids, hidden)
+	w := e.free.get(c, len(ids))
+	defer e.free.put(w)
+	for i := range e.layers {
+		if err := e.layer(ctx, &e.layers[i], w, hidden); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// embed looks up what the first layer reads.
+func (e *Encoder) embed(ids []int32, hidden []float32) {
+	h := e.config.HiddenSize
+	for i, id := range ids {
+		row := hidden[i*h : (i+1)*h]
+		word, position := e.words[int(id)*h:][:h], e.positions[i*h:][:h]
+		for j := range row {
+			row[j] = word[j] + e.tokenType[j] + position[j]
+		}
+		e.norm.apply(row)
+	}
+}
+
+// layer replaces hidden (tokens, hidden) by what l makes of it.
+func (e *Encoder) layer(ctx context.Context, l *layer, w *workspace, hidden []float32) error {
+	if err := l.query.apply(ctx, hidden, w.query, w.tokens); err != nil {
+		return err
+	}
+	if err := l.key.apply(ctx, hidden, w.key, w.tokens); err != nil {
+		return err
+	}
+	if err := l.value.applyTransposed(ctx, hidden, w.value, w.tokens, w.stride); err != nil {
+		return err
+	}
+	if err := e.attend(ctx, w); err != nil {
+		return err
+	}
+	if err := l.out.apply(ctx, w.attended, w.query, w.tokens); err != nil {
+		return err
+	}
+	l.attentionNorm.addApply(hidden, w.query)
+	if err := l.up.apply(ctx, hidden, w.up, w.tokens); err != nil {
+		return err
+	}
+	for i := 0; i < len(w.up); i += l.up.out {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		e.activate(w.up[i : i+l.up.out])
+	}
+	if err := l.down.apply(ctx, w.up, w.query, w.tokens); err != nil {
+		return err
+	}
+	l.outputNorm.addApply(hidden, w.query)
+	return nil
+}
+
+// attend computes softmax(Q K^T / sqrt(d)) V for each head, a block of query rows at a time.
+func (e *Encoder) attend(ctx context.Context, w *workspace) error {
+	h, d := e.config.HiddenSize, e.config.HiddenSize/e.config.Heads
+	scale := float32(1 / math.Sqrt(float64(d)))
+	for head := 0; head < h; head += d {
+		for i := 0; i < w.tokens; i += rowTile {
+			rows := min(rowTile, w.tokens-i)
+			// scores (rows, tokens), then attended (rows, d); value holds V transposed.
+			err := gemm(ctx, rows, w.tokens, d, scale, w.query[i*h+head:], h, w.key[head:], h, 0, w.scores, w.stride)
+			if err != nil {
+				return err
+			}
+			for r := range rows {
+				softmax(w.scores[r*w.stride:][:w.tokens])
+			}
+			err = gemm(ctx, rows, d, w.tokens, 1, w.scores, w.stride, w.value[head*w.stride:], w.stride, 0, w.attended[i*h+head:], h)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// softmax makes x a distribution, in place. The largest score is taken off first, so nothing
+// overflows.
+func softmax(x []float32) {
+	top := x[0]
+	for _, v := range x {
+		top = max(top, v)
+	}
+	var sum float64
+	for i, v := range x {
+		f := math.Exp(float64(v - top))
+		x[i] = float32(f)
+		sum += f
+	}
+	scale := float32(1 / sum)
+	for i := range x {
+		x[i] *= scale
+	}
+}
+
+// addApply adds y to x and normalises the rows of the sum, in x.
+func (n *norm) addApply(x, y []float32) {
+	h := len(n.weight)
+	for i, v := range y {
+		x[i] += v
+	}
+	for i := 0; i < len(x); i += h {
+		n.apply(x[i : i+h])
+	}
+}
+
+// apply normalises one row to mean 0 and variance 1, then scales and shifts it.
+func (n *norm) apply(row []float32) {
+	var sum float64
+	for _, v := range row {
+		sum += float64(v)
+	}
+	mean := sum / float64(len(row))
+	var squares float64
+	for _, v := range row {
+		d := float64(v) - mean
+		squares += d * d
+	}
+	scale := 1 / math.Sqrt(squares/float64(len(row))+n.epsilon)
+	for i, v := range row {
+		row[i] = float32((float64(v)-mean)*scale)*n.weight[i] + n.bias[i]
+	}
+}

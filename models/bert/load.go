@@ -1,0 +1,132 @@
+package bert
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"slices"
+	"unsafe"
+
+	"github.com/maida-ai/gomai/models/modelfile"
+	"github.com/maida-ai/gomai/models/safetensors"
+)
+
+// Load makes an encoder of c and the tensors of f. F32 weights are used where they lie in f, without
+// a copy, so f must stay open as long as the encoder is used; F16 and BF16 are converted. Every
+// weight is read once: to find NaN and infinity, which would silently spoil vectors, and for Sum.
+// A missing tensor, one of another shape and a weight that is not finite are a *modelfile.Error that
+// names the tensor.
+func Load(c Config, f *safetensors.File) (*Encoder, error) {
+	l := loader{file: f}
+	// A model saved with a head on it has its encoder below a name of its own.
+	if _, ok := f.Tensor("bert.embeddings.word_embeddings.weight"); ok {
+		l.prefix = "bert."
+	}
+	h := c.HiddenSize
+	types := l.tensor("embeddings.token_type_embeddings.weight", c.TokenTypes, h)
+	e := &Encoder{
+		config:    c,
+		words:     l.tensor("embeddings.word_embeddings.weight", c.VocabSize, h),
+		positions: l.tensor("embeddings.position_embeddings.weight", c.Positions, h),
+		norm:      l.norm("embeddings.LayerNorm", c),
+		activate:  activations[c.Activation],
+		free:      newWorkspaces(),
+	}
+	if l.err == nil {
+		e.tokenType = types[:h]
+	}
+	for i := range c.Layers {
+		name := fmt.Sprintf("encoder.layer.%d.", i)
+		e.layers = append(e.layers, layer{
+			query:         l.linear(name+"attention.self.query", h, h),
+			key:           l.linear(name+"attention.self.key", h, h),
+			value:         l.linear(name+"attention.self.value", h, h),
+			out:           l.linear(name+"attention.output.dense", h, h),
+			attentionNorm: l.norm(name+"attention.output.LayerNorm", c),
+			up:            l.linear(name+"intermediate.dense", c.IntermediateSize, h),
+			down:          l.linear(name+"output.dense", h, c.IntermediateSize),
+			outputNorm:    l.norm(name+"output.LayerNorm", c),
+		})
+		if l.err != nil {
+			return nil, l.err
+		}
+	}
+	if l.err != nil {
+		return nil, l.err
+	}
+	recipe := fmt.Sprintf("bert %d %d %d %s %g", c.Layers, h, c.Heads, c.Activation, c.Epsilon)
+	e.sum = sha256.Sum256(append([]byte(recipe), l.sums...))
+	return e, nil
+}
+
+// loader takes tensors out of a file until the first error.
+type loader struct {
+	file   *safetensors.File
+	prefix string
+	sums   []byte // CRC-32C of each tensor so far
+	err    error
+}
+
+func (l *loader) linear(name string, out, in int) linear {
+	return linear{weight: l.tensor(name+".weight", out, in), bias: l.tensor(name+".bias", out), in: in, out: out}
+}
+
+func (l *loader) norm(name string, c Config) norm {
+	weight, bias := ".weight", ".bias"
+	// The names of the first BERT code, still in many files.
+	if _, ok := l.file.Tensor(l.prefix + name + ".gamma"); ok {
+		weight, bias = ".gamma", ".beta"
+	}
+	return norm{weight: l.tensor(name+weight, c.HiddenSize), bias: l.tensor(name+bias, c.HiddenSize), epsilon: c.Epsilon}
+}
+
+func (l *loader) tensor(name string, shape ...int) []float32 {
+	if l.err != nil {
+		return nil
+	}
+	name = l.prefix + name
+	t, ok := l.file.Tensor(name)
+	if !ok {
+		l.err = modelfile.Errorf(l.file.Name(), name, "tensor missing, expected shape %v", shape)
+		return nil
+	}
+	if !slices.Equal(t.Shape, shape) {
+		l.err = modelfile.Errorf(l.file.Name(), name, "tensor of wrong shape: expected %v, found %v", shape, t.Shape)
+		return nil
+	}
+	v, err := t.Float32s()
+	if err != nil {
+		var bad *modelfile.Error
+		if errors.As(err, &bad) {
+			bad.File = l.file.Name()
+		}
+		l.err = err
+		return nil
+	}
+	sum, bad := scan(v)
+	if bad >= 0 {
+		l.err = modelfile.Errorf(l.file.Name(), name, "element %d of the tensor is %v", bad, v[bad])
+		return nil
+	}
+	l.sums = binary.LittleEndian.AppendUint32(l.sums, sum)
+	return v
+}
+
+// scan returns the CRC-32C of v's bytes and the index of the first NaN or infinity, or -1.
+func scan(v []float32) (sum uint32, bad int) {
+	const block = 1 << 14 // both passes over a block find it in the cache
+	table := crc32.MakeTable(crc32.Castagnoli)
+	for i := 0; i < len(v); i += block {
+		part := v[i:min(i+block, len(v))]
+		for j, f := range part {
+			if math.Float32bits(f)&0x7f800000 == 0x7f800000 {
+				return 0, i + j
+			}
+		}
+		sum = crc32.Update(sum, table, unsafe.Slice((*byte)(unsafe.Pointer(&part[0])), 4*len(part)))
+	}
+	return sum, -1
+}
