@@ -31,7 +31,7 @@ const floors = `
 	# the numeric column
 	simd:       internal/cpu
 	quant:      simd internal/cpu
-	models:     quant simd types
+	models:     quant simd types internal/cpu
 	metrics:    simd types
 	native:     models metrics quant simd types
 
@@ -69,7 +69,7 @@ const outside = `
 	github.com/schollz/progressbar/v3:   cmd
 	golang.org/x/term:                   cmd
 	golang.org/x/sys:                    models internal/cpu
-	golang.org/x/text:                   models
+	golang.org/x/text:                   models cmd
 	gonum.org/v1/gonum:                  models bench
 `
 

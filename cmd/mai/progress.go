@@ -1,0 +1,52 @@
+package main
+
+import (
+	"io"
+	"os"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// progress is a bar on stderr, or nothing where stderr is no terminal. It is also the writer for
+// messages, which take the bar's line.
+type progress struct {
+	w   io.Writer
+	bar *progressbar.ProgressBar // nil without a terminal
+}
+
+// newProgress returns a bar over total bytes. It is nothing if the total is unknown or if the output
+// goes to the same terminal, where it shows the progress by itself.
+func newProgress(cmd *cobra.Command, total int64) *progress {
+	p := &progress{w: cmd.ErrOrStderr()}
+	if total > 0 && isTerminal(p.w) && !isTerminal(cmd.OutOrStdout()) {
+		p.bar = progressbar.NewOptions64(total,
+			progressbar.OptionSetWriter(p.w), progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish())
+	}
+	return p
+}
+
+func (p *progress) set(n int64) {
+	if p.bar != nil {
+		p.bar.Set64(n)
+	}
+}
+
+func (p *progress) finish() {
+	if p.bar != nil {
+		p.bar.Finish()
+	}
+}
+
+func (p *progress) Write(b []byte) (int, error) {
+	if p.bar != nil {
+		p.bar.Clear()
+	}
+	return p.w.Write(b)
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"io"
+)
+
+// flaw is something about a text that its vector does not show.
+type flaw int
+
+const (
+	illFormed flaw = iota // not UTF-8
+	truncated             // longer than the model reads
+	unknown               // mostly words that the vocabulary lacks
+	flaws
+)
+
+// mostlyUnknown is the share of known tokens below which a text counts as unknown.
+const mostlyUnknown = 0.5
+
+// flawWords holds, for each flaw, how one text is told and how many of all are.
+var flawWords = [flaws]struct{ one, many string }{
+	illFormed: {
+		"text %d is not UTF-8: each ill-formed part is read as U+FFFD",
+		"%d of %d texts are not UTF-8",
+	},
+	truncated: {
+		"text %d is longer than the model reads: the rest of it is ignored",
+		"%d of %d texts are longer than the model reads",
+	},
+	unknown: {
+		"less than half of text %d is in the model's vocabulary, so its vector says little; --model takes a multilingual model",
+		"%d of %d texts are mostly outside the model's vocabulary",
+	},
+}
+
+// warnings tells the first text with each flaw at once and how many there were at the end, so a
+// million bad lines are two lines on stderr.
+type warnings struct {
+	w     io.Writer
+	count [flaws]int
+}
+
+func (w *warnings) tell(index int, f flaw) {
+	w.count[f]++
+	if w.count[f] == 1 {
+		fmt.Fprintf(w.w, "mai: warning: "+flawWords[f].one+"\n", index)
+	}
+}
+
+func (w *warnings) sum(texts int) {
+	for f, n := range w.count {
+		if n > 1 {
+			fmt.Fprintf(w.w, "mai: warning: "+flawWords[f].many+"\n", n, texts)
+		}
+	}
+}
