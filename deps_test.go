@@ -38,7 +38,7 @@ const floors = `
 	# the execution column
 	sched:      internal/labels internal/invariants
 	kernel:     sched types internal/labels internal/invariants
-	graph:      kernel types
+	graph:      kernel types internal/invariants
 	layers:     graph kernel sched types internal/invariants
 	workflow:   graph kernel types
 
