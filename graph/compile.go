@@ -1,0 +1,410 @@
+package graph
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"unsafe"
+
+	"github.com/maida-ai/gomai/internal/invariants"
+	"github.com/maida-ai/gomai/kernel"
+)
+
+// Compile turns a graph into a plan. Errors are *CompileError or *kernel.SettingError and name the
+// module.
+func Compile(root *Node) (*WorkflowPlan, error) {
+	if root == nil {
+		return nil, &CompileError{"", errNil}
+	}
+	c := &compiler{types: map[reflect.Type]*kernel.Type{}, paths: map[string]int{}}
+	c.prog.Limits = []kernel.Limit{{}}
+	c.prog.Catches = []kernel.Catch{{}}
+	if err := c.addKeys(root); err != nil {
+		return nil, err
+	}
+	if root.In == nil || root.Out == nil {
+		if err := check(root, root.label()); err != nil {
+			return nil, err
+		}
+		return nil, errorAt(root.label(), "has no types")
+	}
+	c.prog.In = c.newCell(kernel.Cell{Type: c.typ(root.In), Parent: -1})
+	c.prog.Out = c.newCell(kernel.Cell{Type: c.typ(root.Out), Parent: -1})
+	top := scope{info: &kernel.Info{}, root: true}
+	own, err := c.lower(root, c.prog.In, c.prog.Out, top, nil)
+	if err != nil {
+		return nil, err
+	}
+	c.emit(kernel.Op{Kind: kernel.OpEnd, Info: top.info})
+	if own.reachedBy(root.Out) {
+		if c.prog.CopyOut, err = (copiers{}).of(root.Out); err != nil {
+			return nil, errorAt(c.last, "what it returns may share engine memory, and %w; mark the step Fresh if it does not, or give the type a method CopyTo", err)
+		}
+	}
+	if c.prog.Lanes > 0 && !frozen(root.In) {
+		c.prog.CopyIn, _ = (copiers{}).of(root.In) // what cannot be copied is the caller's duty
+	}
+	return &WorkflowPlan{root: root, program: &c.prog}, nil
+}
+
+var errNil = errors.New("nil Module")
+
+type compiler struct {
+	prog  kernel.Program
+	types map[reflect.Type]*kernel.Type
+	paths map[string]int // how often each was used
+	last  string         // path of the last step
+}
+
+// scope is what a node inherits from those round it.
+type scope struct {
+	info  *kernel.Info
+	path  string
+	catch int
+	root  bool
+}
+
+func (c *compiler) typ(t reflect.Type) *kernel.Type {
+	d := c.types[t]
+	if d == nil {
+		d = describe(t)
+		c.types[t] = d
+	}
+	return d
+}
+
+func (c *compiler) newCell(cell kernel.Cell) int {
+	c.prog.Cells = append(c.prog.Cells, cell)
+	return len(c.prog.Cells) - 1
+}
+
+func (c *compiler) emit(o kernel.Op) int {
+	c.prog.Ops = append(c.prog.Ops, o)
+	return len(c.prog.Ops) - 1
+}
+
+// here is the index of the next op.
+func (c *compiler) here() int { return len(c.prog.Ops) }
+
+// addKeys collects the keys that steps read. One name means one type throughout a plan.
+func (c *compiler) addKeys(root *Node) error {
+	for _, k := range root.reads(nil) {
+		for _, other := range c.prog.Keys {
+			if other.Name == k.Name && other != k {
+				return &kernel.SettingError{Setting: k.Name, Reason: fmt.Sprintf("is read as a %s and as a %s", other.Type, k.Type)}
+			}
+		}
+		if !slices.Contains(c.prog.Keys, k) {
+			c.prog.Keys = append(c.prog.Keys, k)
+		}
+	}
+	return nil
+}
+
+// pathOf returns a path for n that no other node has.
+func (c *compiler) pathOf(n *Node, s scope) string {
+	label := n.label()
+	if label == "" {
+		return s.path
+	}
+	path := label
+	if s.path != "" {
+		path = s.path + "/" + label
+	}
+	if c.paths[path]++; c.paths[path] > 1 {
+		path = fmt.Sprintf("%s#%d", path, c.paths[path])
+	}
+	return path
+}
+
+// where is the path of n for an error: an unnamed Sequential adds nothing to a path.
+func where(n *Node, path string) string {
+	if path == "" {
+		return n.Kind.String()
+	}
+	return path
+}
+
+// check reports what is wrong with n itself.
+func check(n *Node, path string) error {
+	path = where(n, path)
+	switch {
+	case n.Err != nil:
+		return &CompileError{path, n.Err}
+	case n.Kind == Leaf && n.Step == nil:
+		return errorAt(path, "nil function")
+	case n.Kind != Leaf && n.Kind != Delay && len(n.Kids) == 0:
+		return errorAt(path, "no modules")
+	case n.Kind == Delay && n.Wait < 0:
+		return errorAt(path, "delay must not be negative, is %v", n.Wait)
+	}
+	for i, k := range n.Kids {
+		if k == nil {
+			return errorAt(path, "module %d of %d: %w", i+1, len(n.Kids), errNil)
+		}
+	}
+	return nil
+}
+
+// lower emits the ops of n, which reads cell in and writes cell out. own is the engine memory that the
+// input may point into; what the output may point into comes back.
+func (c *compiler) lower(n *Node, in, out int, s scope, own memory) (memory, error) {
+	path := c.pathOf(n, s)
+	if err := check(n, path); err != nil {
+		return nil, err
+	}
+	if c.prog.Cells[in].Type != c.typ(n.In) || c.prog.Cells[out].Type != c.typ(n.Out) {
+		return nil, errorAt(path, "takes %s and returns %s where %s and %s are wanted",
+			n.In, n.Out, c.prog.Cells[in].Type.Name, c.prog.Cells[out].Type.Name)
+	}
+	info := &kernel.Info{Path: path, Limits: s.info.Limits, Catch: s.catch, Mark: s.info.Mark, Auth: s.info.Auth}
+	limit, err := c.settings(n, info, s)
+	if err != nil {
+		return nil, err
+	}
+	if limit.entered {
+		c.emit(kernel.Op{Kind: kernel.OpEnter, N: limit.index, Info: s.info})
+	}
+	inner := scope{info: info, path: path, catch: s.catch}
+	switch n.Kind {
+	case Leaf:
+		own = c.leaf(n, in, out, info, own)
+	case Delay:
+		c.last = path
+		c.emit(kernel.Op{Kind: kernel.OpDelay, In: in, Out: out, Wait: n.Wait, Info: info})
+	case Sequential:
+		own, err = c.sequential(n, in, out, inner, own)
+	case Parallel, Both:
+		own, err = c.parallel(n, in, out, inner, own)
+	case Conditional:
+		own, err = c.conditional(n, in, out, inner, own)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if limit.entered {
+		c.emit(kernel.Op{Kind: kernel.OpExit, Info: info})
+	}
+	return own, nil
+}
+
+// ownLimit is the limit of a node's own.
+type ownLimit struct {
+	entered bool // it begins and ends with the node; the root's begins with the call
+	index   int
+}
+
+// settings applies the options of n to its info.
+func (c *compiler) settings(n *Node, info *kernel.Info, s scope) (own ownLimit, err error) {
+	var limit kernel.Limit
+	bad := func(o *kernel.Option, reason string) error {
+		return &kernel.SettingError{Path: where(n, info.Path), Setting: o.Kind.String(), Reason: reason}
+	}
+	marked := false
+	for i := range n.Options {
+		o := &n.Options[i]
+		switch o.Kind {
+		case kernel.OptTimeout, kernel.OptDeadline:
+			if err := limit.Add(*o); err != nil {
+				return own, bad(o, err.Error())
+			}
+		case kernel.OptMetadata:
+			info.Metadata = append(info.Metadata, kernel.Pair{Key: o.Name, Value: o.Text})
+		case kernel.OptAuth:
+			info.Auth = o.Any
+		case kernel.OptSet, kernel.OptSetNamed:
+			set, err := kernel.ResolveSetting(o, n.reads(nil))
+			if err != nil {
+				err.(*kernel.SettingError).Path = where(n, info.Path)
+				return own, err
+			}
+			info.Settings = append(info.Settings, set)
+		case kernel.OptBlocking, kernel.OptComputing:
+			if !marked {
+				info.Mark, marked = o.Kind, true
+			}
+		case kernel.OptWaitAll:
+			if n.Kind != Parallel && n.Kind != Both {
+				return own, bad(o, "is a setting of Parallel and Both")
+			}
+		case kernel.OptFresh:
+			if n.Kind != Leaf {
+				return own, bad(o, "is a setting of a step")
+			}
+		case kernel.OptReads, kernel.OptPure, kernel.OptEffect, kernel.OptName, kernel.OptVersion, kernel.OptNone:
+		default:
+			return own, bad(o, "is no setting of a Module")
+		}
+	}
+	info.Metadata = append(info.Metadata, s.info.Metadata...)
+	info.Settings = append(info.Settings, s.info.Settings...)
+	switch {
+	case limit == (kernel.Limit{}):
+	case s.root:
+		c.prog.Limits[0] = limit
+	default:
+		own = ownLimit{true, len(c.prog.Limits)}
+		c.prog.Limits = append(c.prog.Limits, limit)
+		info.Limits = append(slices.Clip(info.Limits), own.index)
+	}
+	return own, nil
+}
+
+func (c *compiler) leaf(n *Node, in, out int, info *kernel.Info, own memory) memory {
+	c.last = info.Path
+	info.Out = c.typ(n.Out)
+	if n.has(kernel.OptFresh) || !own.reachedBy(n.Out) {
+		own = nil
+	}
+	step := n.Step
+	if n.Into {
+		c.prog.Cells[out].Engine = true
+		own = union(own, nil)
+		own.addCell(n.Out)
+		if invariants.On {
+			step = checked(n, info.Path)
+		}
+	}
+	if info.Mark != kernel.OptComputing {
+		c.prog.Lanes++
+		if info.Mark == kernel.OptNone {
+			info.Try()
+		}
+	}
+	c.emit(kernel.Op{Kind: kernel.OpStep, Run: step, In: in, Out: out, Info: info})
+	return own
+}
+
+// checked panics when an Into step stores part of its input in its output.
+func checked(n *Node, path string) kernel.Step {
+	return func(ctx *kernel.Context, in, out unsafe.Pointer) error {
+		err := n.Step(ctx, in, out)
+		if storesInput(n.In, in, n.Out, out) {
+			panic("gomai: " + path + " stored part of its input in its output")
+		}
+		return err
+	}
+}
+
+func (c *compiler) sequential(n *Node, in, out int, s scope, own memory) (_ memory, err error) {
+	for i, k := range n.Kids {
+		to := out
+		if i < len(n.Kids)-1 {
+			to = c.newCell(kernel.Cell{Type: c.typ(k.Out), Parent: -1})
+		}
+		if own, err = c.lower(k, in, to, s, own); err != nil {
+			return nil, err
+		}
+		in = to
+	}
+	return own, nil
+}
+
+// parallel lets the branches write straight into the elements of the slice that it gathers, or into
+// the fields of the struct.
+func (c *compiler) parallel(n *Node, in, out int, s scope, own memory) (memory, error) {
+	if err := c.parts(n, out, s.path); err != nil {
+		return nil, err
+	}
+	k := len(c.prog.Forks)
+	fork := kernel.Fork{Begin: c.emit(kernel.Op{Kind: kernel.OpFork, N: k, Info: s.info})}
+	c.prog.Forks = append(c.prog.Forks, fork)
+	all := n.has(kernel.OptWaitAll)
+	if all {
+		fork.Catch = len(c.prog.Catches)
+		c.prog.Catches = append(c.prog.Catches, make([]kernel.Catch, len(n.Kids))...)
+	}
+	gathered := memory{}
+	for i, kid := range n.Kids {
+		branch := s
+		branch.path = fmt.Sprintf("%s[%d]", s.path, i)
+		if all {
+			branch.catch = fork.Catch + i
+		}
+		fork.Starts = append(fork.Starts, c.here())
+		cell := kernel.Cell{Type: c.typ(kid.Out), Parent: out, Offset: uintptr(i) * kid.Out.Size()}
+		if n.Kind == Both {
+			cell.Offset = n.Out.Field(i).Offset
+		}
+		o, err := c.lower(kid, in, c.newCell(cell), branch, own)
+		if err != nil {
+			return nil, err
+		}
+		gathered = union(gathered, o)
+		fork.Joins = append(fork.Joins, c.emit(kernel.Op{Kind: kernel.OpJoin, N: k, Info: s.info}))
+		if all {
+			c.prog.Catches[branch.catch] = kernel.Catch{Begin: fork.Starts[i], End: fork.Joins[i]}
+		}
+	}
+	fork.End = c.here()
+	c.prog.Forks[k] = fork
+	if all {
+		c.emit(kernel.Op{Kind: kernel.OpRaise, N: k, Info: s.info})
+	}
+	if n.Kind == Parallel {
+		gathered.addCell(n.Out) // the slice is engine memory too
+	}
+	return gathered, nil
+}
+
+// parts prepares the cell that the branches of n write into.
+func (c *compiler) parts(n *Node, out int, path string) error {
+	for i, k := range n.Kids {
+		want := n.Out
+		switch {
+		case n.Kind == Parallel && n.Out.Kind() == reflect.Slice:
+			want = n.Out.Elem()
+		case n.Kind == Both && n.Out.Kind() == reflect.Struct && n.Out.NumField() == len(n.Kids):
+			want = n.Out.Field(i).Type
+		default:
+			return errorAt(path, "cannot gather in a %s", n.Out)
+		}
+		if k.Out != want {
+			return errorAt(fmt.Sprintf("%s[%d]", path, i), "returns %s where %s is gathered", k.Out, want)
+		}
+	}
+	if n.Kind == Parallel {
+		c.prog.Cells[out].Width = len(n.Kids)
+	} else {
+		c.prog.Cells[out].Parts = true
+	}
+	return nil
+}
+
+// conditional gives each branch a cell of its own, unless sharing one cannot mix engine memory with
+// memory that belongs to somebody else.
+func (c *compiler) conditional(n *Node, in, out int, s scope, own memory) (memory, error) {
+	if len(n.Kids) != 3 || n.Kids[0].Out != reflect.TypeFor[bool]() {
+		return nil, errorAt(s.path, "takes a predicate and two modules")
+	}
+	yes := c.newCell(kernel.Cell{Type: c.typ(n.Kids[0].Out), Parent: -1})
+	if _, err := c.lower(n.Kids[0], in, yes, s, own); err != nil {
+		return nil, err
+	}
+	branch := c.emit(kernel.Op{Kind: kernel.OpBranch, In: yes, Info: s.info})
+	var jump int
+	var all memory
+	for i, kid := range n.Kids[1:] {
+		to := out
+		if !flat(n.Out) {
+			to = c.newCell(kernel.Cell{Type: c.typ(kid.Out), Parent: -1})
+		}
+		inner := s
+		inner.path = s.path + [...]string{"[then]", "[else]"}[i]
+		o, err := c.lower(kid, in, to, inner, own)
+		if err != nil {
+			return nil, err
+		}
+		all = union(all, o)
+		if to != out {
+			c.emit(kernel.Op{Kind: kernel.OpMove, In: to, Out: out, Info: s.info})
+		}
+		if i == 0 {
+			jump = c.emit(kernel.Op{Kind: kernel.OpJump, Info: s.info})
+			c.prog.Ops[branch].N = c.here()
+		}
+	}
+	c.prog.Ops[jump].N = c.here()
+	return all, nil
+}

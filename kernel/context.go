@@ -1,0 +1,317 @@
+package kernel
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/maida-ai/gomai/internal/invariants"
+)
+
+// Context is the context of a step. Unpinned it is a view of its Frame, used for the next step too.
+// The first Done, Value or AfterFunc by anyone but the engine pins it: it copies what it needs,
+// forgets the Frame and is never reused, so it stays valid, cancelled and with its own values, however
+// long someone keeps it. Err, Deadline and the accessors of this package do not pin.
+//
+// A first use after the step is over is a data race: hand Detach(ctx) to what outlives the step.
+type Context struct {
+	state  atomic.Uint32
+	frame  *Frame // never written after creation
+	mu     sync.Mutex
+	view   // valid once pinned
+	inner  context.Context
+	cancel context.CancelFunc
+}
+
+const (
+	unpinned = iota
+	pinned
+	ended // pinned, and its step is over
+	dead  // its step is over and nobody had pinned it: only under invariants
+)
+
+// view is what a context answers from.
+type view struct {
+	parent   context.Context
+	step     *Info
+	deadline int64 // noDeadline: none
+	set      []Setting
+	meta     []Pair
+	auth     any
+	id       uint64
+}
+
+// nearestKey asks a context for the nearest *Context or *metadataContext in it.
+type nearestKey struct{}
+
+func nearest(ctx context.Context) any {
+	switch c := ctx.(type) {
+	case *Context, *metadataContext:
+		return c
+	case nil:
+		return nil
+	}
+	return ctx.Value(nearestKey{})
+}
+
+// stepContext returns the nearest step's context in ctx, also through WithValue and WithCancel.
+func stepContext(ctx context.Context) *Context {
+	for {
+		switch c := nearest(ctx).(type) {
+		case *Context:
+			return c
+		case *metadataContext:
+			ctx = c.Context
+		default:
+			return nil
+		}
+	}
+}
+
+// metadataContext carries one entry of metadata.
+type metadataContext struct {
+	context.Context
+	pair Pair
+}
+
+func (c *metadataContext) Value(key any) any {
+	if key == (nearestKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// WithMetadata returns a copy of ctx in which the calls made with it see key as value. The step that
+// made it, its siblings and its caller do not.
+func WithMetadata(ctx context.Context, key, value string) context.Context {
+	return &metadataContext{ctx, Pair{key, value}}
+}
+
+// Metadata returns the value of key for the step of ctx, "" if there is none: the call's, else the
+// innermost With's, outer Withs', or what the calling context has. It neither allocates nor pins.
+func Metadata(ctx context.Context, key string) string {
+	for {
+		switch c := nearest(ctx).(type) {
+		case *Context:
+			v := c.look()
+			for _, pairs := range [...][]Pair{v.meta, v.step.Metadata} {
+				for i := range pairs {
+					if pairs[i].Key == key {
+						return pairs[i].Value
+					}
+				}
+			}
+			ctx = v.parent
+		case *metadataContext:
+			if c.pair.Key == key {
+				return c.pair.Value
+			}
+			ctx = c.Context
+		default:
+			return ""
+		}
+	}
+}
+
+// Auth returns what layers.Auth set for the step of ctx, nil if nothing: the call's, else the
+// innermost With's, or the calling step's. Errors, traces and Explain never show it.
+func Auth(ctx context.Context) any {
+	for c := stepContext(ctx); c != nil; {
+		v := c.look()
+		switch {
+		case v.auth != nil:
+			return v.auth
+		case v.step.Auth != nil:
+			return v.step.Auth
+		}
+		c = stepContext(v.parent)
+	}
+	return nil
+}
+
+// StepID returns a number that this run of this step alone has within the process, 0 outside a step.
+func StepID(ctx context.Context) uint64 {
+	c := stepContext(ctx)
+	switch {
+	case c == nil:
+		return 0
+	case c.left():
+		return c.id
+	}
+	return c.frame.stepID(c.frame.pc)
+}
+
+// Detach returns a context with the values of ctx that has no deadline and is never cancelled, for
+// what outlives the step.
+func Detach(ctx context.Context) context.Context {
+	c := stepContext(ctx)
+	if c == nil {
+		return context.WithoutCancel(ctx)
+	}
+	c.pin()
+	return context.WithoutCancel(ctx)
+}
+
+// look returns the present view without pinning.
+func (c *Context) look() view {
+	if c.left() {
+		return c.view
+	}
+	f := c.frame
+	return view{
+		parent:   f.parent,
+		step:     f.ops[f.pc].info,
+		deadline: noDeadline,
+		set:      f.set,
+		meta:     f.meta,
+		auth:     f.auth,
+	}
+}
+
+// left reports whether the context has left its Frame.
+func (c *Context) left() bool {
+	s := c.state.Load()
+	if invariants.On && s == dead {
+		panic("gomai: first use of a step's context after the step; use kernel.Detach")
+	}
+	return s != unpinned
+}
+
+// pin copies what the context needs. What it stands on, the context of a calling step, is pinned too.
+func (c *Context) pin() {
+	if c.left() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state.Load() == unpinned {
+		c.view = c.frame.snapshot(c.frame.pc)
+		c.state.Store(pinned)
+		c.frame.want = never
+	}
+}
+
+// snapshot copies, for the step at pc, what outlives the Frame's present use.
+func (f *Frame) snapshot(pc int32) view {
+	if outer := stepContext(f.parent); outer != nil {
+		outer.pin()
+	}
+	info := f.ops[pc].info
+	return view{
+		parent:   f.parent,
+		step:     info,
+		deadline: f.deadline(info),
+		set:      append([]Setting(nil), f.set...),
+		meta:     append([]Pair(nil), f.meta...),
+		auth:     f.auth,
+		id:       f.stepID(pc),
+	}
+}
+
+// end cancels a pinned context when its step is over.
+func (c *Context) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.state.Store(ended)
+	if c.cancel != nil {
+		c.cancel()
+	}
+}
+
+// real returns the context of package context behind a pinned one.
+func (c *Context) real() context.Context {
+	c.pin()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inner == nil {
+		if c.deadline == noDeadline {
+			c.inner, c.cancel = context.WithCancel(c.parent)
+		} else {
+			c.inner, c.cancel = context.WithDeadline(c.parent, c.frame.sched.Time(c.deadline))
+		}
+		if c.state.Load() == ended {
+			c.cancel()
+		}
+	}
+	return c.inner
+}
+
+// Done pins and, at its first use, makes a channel.
+func (c *Context) Done() <-chan struct{} { return c.real().Done() }
+
+// cancelKey is the key under which package context looks for its own cancelCtx, learned by being
+// asked. Answering it with the real one lets WithCancel, AfterFunc and Cause work without a goroutine.
+var cancelKey = func() any {
+	var p keyProbe
+	_ = context.Cause(&p)
+	return p.key
+}()
+
+type keyProbe struct {
+	context.Context
+	key any
+}
+
+func (p *keyProbe) Value(key any) any { p.key = key; return nil }
+func (p *keyProbe) Err() error        { return context.Canceled }
+
+// Value pins.
+func (c *Context) Value(key any) any {
+	if key == (nearestKey{}) {
+		return c
+	}
+	if key == cancelKey {
+		return c.real().Value(key)
+	}
+	c.pin()
+	return c.parent.Value(key)
+}
+
+// Err does not pin.
+func (c *Context) Err() error {
+	if !c.left() {
+		f := c.frame
+		if err := f.parent.Err(); err != nil {
+			return err
+		}
+		if f.sched.Beat().Load() != f.beat && f.sched.Now() >= f.deadline(f.ops[f.pc].info) {
+			return context.DeadlineExceeded
+		}
+		return nil
+	}
+	c.mu.Lock()
+	inner := c.inner
+	c.mu.Unlock()
+	switch {
+	case inner != nil:
+		return inner.Err()
+	case c.state.Load() == ended:
+		return context.Canceled
+	case c.deadline != noDeadline && c.frame.sched.Now() >= c.deadline:
+		return context.DeadlineExceeded
+	}
+	return c.parent.Err()
+}
+
+// Deadline does not pin.
+func (c *Context) Deadline() (time.Time, bool) {
+	var parent context.Context
+	var own int64
+	if c.left() {
+		parent, own = c.parent, c.deadline
+	} else {
+		f := c.frame
+		parent, own = f.parent, f.deadline(f.ops[f.pc].info)
+	}
+	t, ok := parent.Deadline()
+	if own == noDeadline {
+		return t, ok
+	}
+	if o := c.frame.sched.Time(own); !ok || o.Before(t) {
+		return o, true
+	}
+	return t, true
+}
+
+func (c *Context) String() string { return "gomai step context" }

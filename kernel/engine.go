@@ -1,0 +1,257 @@
+package kernel
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/maida-ai/gomai/sched"
+)
+
+// Engine runs a Program. It keeps a bounded number of free Frames.
+type Engine struct {
+	prog      *Program
+	sched     *sched.Sched
+	slots     []slot
+	mode      atomic.Uint32 // counts changes of what goes to the lane
+	overflow  atomic.Int64  // calls inside that found no slot
+	calls     atomic.Int64  // calls that found no slot and are over
+	abandoned atomic.Int64
+	onLane    atomic.Int64
+	maxOnLane int64
+
+	closed atomic.Bool
+	mu     sync.Mutex
+	left   chan struct{} // closed and renewed when a call leaves a closed engine
+}
+
+// slot holds a Frame. Its word says who may touch it: odd means a call is inside, and half of it is
+// the number of calls that were.
+type slot struct {
+	word  atomic.Uint64
+	frame *Frame
+	_     [48]byte
+}
+
+// NewEngine returns an engine for p on s. maxBlocking bounds its share of the lane; 0: no bound of
+// its own.
+func NewEngine(p *Program, s *sched.Sched, maxBlocking int) *Engine {
+	return &Engine{
+		prog:      p,
+		sched:     s,
+		slots:     make([]slot, max(16, 4*runtime.GOMAXPROCS(0))),
+		maxOnLane: int64(maxBlocking),
+		left:      make(chan struct{}),
+	}
+}
+
+// Stats is a snapshot of an engine.
+type Stats struct {
+	Calls     int64 // that are over
+	Inside    int64 // calls that are running
+	Blocking  int64 // steps on the lane, abandoned ones included
+	Abandoned int64 // of them those whose caller has left and that still run
+}
+
+// Stats returns a snapshot.
+func (e *Engine) Stats() Stats {
+	s := Stats{
+		Calls:     e.calls.Load(),
+		Inside:    e.overflow.Load(),
+		Blocking:  e.onLane.Load(),
+		Abandoned: e.abandoned.Load(),
+	}
+	for i := range e.slots {
+		w := e.slots[i].word.Load()
+		s.Calls += int64(w >> 1)
+		s.Inside += int64(w & 1)
+	}
+	return s
+}
+
+// Sched returns the scheduler that the engine runs on.
+func (e *Engine) Sched() *sched.Sched { return e.sched }
+
+// Program returns what the engine runs.
+func (e *Engine) Program() *Program { return e.prog }
+
+// take returns a free Frame, nil if the engine is closed. Goroutines start looking at different
+// slots, by where their stacks are.
+func (e *Engine) take() *Frame {
+	var here byte
+	h := uintptr(unsafe.Pointer(&here)) >> 12
+	n := uintptr(len(e.slots))
+	for i := range n {
+		s := &e.slots[(h+i)%n]
+		w := s.word.Load()
+		if w&1 != 0 || !s.word.CompareAndSwap(w, w+1) {
+			continue
+		}
+		if e.closed.Load() {
+			s.word.Store(w)
+			e.leave()
+			return nil
+		}
+		if s.frame == nil {
+			s.frame = e.newFrame(s)
+		} else if s.frame.mode != e.mode.Load() {
+			s.frame.resolve()
+		}
+		return s.frame
+	}
+	e.overflow.Add(1)
+	if e.closed.Load() {
+		e.overflow.Add(-1)
+		e.leave()
+		return nil
+	}
+	return e.newFrame(nil)
+}
+
+// leave wakes those who wait for a closed engine to become empty.
+func (e *Engine) leave() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	close(e.left)
+	e.left = make(chan struct{})
+}
+
+// Start prepares a Frame for a call; the caller fills its input, runs and releases it.
+func (e *Engine) Start(ctx context.Context, opts []Option) (*Frame, error) {
+	f := e.take()
+	if f == nil {
+		return nil, ErrClosed
+	}
+	f.pc, f.parent = 0, ctx
+	l := e.prog.Limits[0]
+	if len(opts) > 0 {
+		if err := f.apply(opts, &l); err != nil {
+			f.Release()
+			return nil, err
+		}
+	}
+	f.cancellable = ctx != context.Background()
+	if f.timed = f.cancellable || l != (Limit{}) || len(e.prog.Limits) > 1; f.timed {
+		f.beat = e.sched.Begin()
+	} else {
+		f.beat = e.sched.Beat().Load()
+	}
+	f.limits[0] = f.startLimit(l)
+	if f.want = f.beat; f.eager {
+		f.want = never
+	}
+	return f, nil
+}
+
+// apply takes the options of a call. l is the root's limit, which a call's replaces.
+func (f *Frame) apply(opts []Option, l *Limit) error {
+	f.extra = true
+	own := Limit{}
+	for i := range opts {
+		o := &opts[i]
+		switch o.Kind {
+		case OptTimeout, OptDeadline:
+			if err := own.Add(*o); err != nil {
+				return &SettingError{Setting: o.Kind.String(), Reason: err.Error()}
+			}
+		case OptMetadata:
+			f.meta = append(f.meta, Pair{o.Name, o.Text})
+		case OptAuth:
+			f.auth = o.Any
+		case OptTrace:
+			f.trace, _ = o.Any.(*TraceHandle)
+			f.eager = f.trace != nil
+		case OptSet, OptSetNamed:
+			s, err := f.engine.prog.Setting(o)
+			if err != nil {
+				return err
+			}
+			f.set = append(f.set, s)
+		case OptNone:
+		default:
+			return &SettingError{Setting: o.Kind.String(), Reason: "is no setting of a call"}
+		}
+	}
+	if own != (Limit{}) {
+		*l = own
+	}
+	return nil
+}
+
+// Setting resolves a Set option against the keys that the program reads.
+func (p *Program) Setting(o *Option) (Setting, error) { return ResolveSetting(o, p.Keys) }
+
+// ResolveSetting resolves a Set option, by its key or by name, against the keys that some step reads.
+func ResolveSetting(o *Option, keys []*Key) (Setting, error) {
+	if o.Kind == OptSet {
+		if !slices.Contains(keys, o.Key) {
+			return Setting{}, &SettingError{Setting: o.Key.Name, Reason: "no step reads it"}
+		}
+		return Setting{o.Key, o.Word, o.Any}, nil
+	}
+	for _, k := range keys {
+		if k.Name == o.Name {
+			s, ok := k.Pack(o.Any)
+			if !ok {
+				return s, &SettingError{Setting: k.Name, Reason: fmt.Sprintf("takes a %s, not a %T", k.Type, o.Any)}
+			}
+			return s, nil
+		}
+	}
+	return Setting{}, &SettingError{Setting: o.Name, Reason: "no step reads it"}
+}
+
+func (f *Frame) startLimit(l Limit) limit {
+	if !l.At.IsZero() {
+		return limit{at: f.sched.Since(l.At)}
+	}
+	return limit{after: l.After, beat: f.beat}
+}
+
+// Close is Shutdown without a bound.
+func (e *Engine) Close() error { return e.Shutdown(context.Background()) }
+
+// Shutdown refuses new calls and waits until those inside have left or ctx is done. It does not wait
+// for abandoned runs: its error counts them, and calls still inside. It may be called again.
+func (e *Engine) Shutdown(ctx context.Context) error {
+	e.closed.Store(true)
+	for {
+		e.mu.Lock()
+		left := e.left
+		e.mu.Unlock()
+		s := e.Stats()
+		if s.Inside == 0 {
+			if s.Abandoned > 0 {
+				return &ShutdownError{Abandoned: s.Abandoned}
+			}
+			return nil
+		}
+		select {
+		case <-left:
+		case <-ctx.Done():
+			return &ShutdownError{Inside: s.Inside, Abandoned: s.Abandoned, Err: ctx.Err()}
+		}
+	}
+}
+
+// ShutdownError says what still runs after Close or Shutdown.
+type ShutdownError struct {
+	Inside    int64 // calls
+	Abandoned int64 // runs of steps whose caller has left
+	Err       error // why Shutdown did not wait longer
+}
+
+func (e *ShutdownError) Error() string {
+	s := fmt.Sprintf("engine closed with %d calls inside and %d abandoned runs", e.Inside, e.Abandoned)
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+// Unwrap returns the error of Shutdown's context.
+func (e *ShutdownError) Unwrap() error { return e.Err }

@@ -1,0 +1,305 @@
+package kernel
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/maida-ai/gomai/internal/invariants"
+	"github.com/maida-ai/gomai/sched"
+)
+
+const never = sched.NoBeat
+
+// op is an Op resolved for one Frame: cells are pointers and targets indices in Frame.ops.
+type op struct {
+	run     Step // do, or noStep for what is no step
+	in, out unsafe.Pointer
+	do      Step
+	kind    OpKind
+	n, pc   int32
+	info    *Info
+}
+
+// join counts the branches of a Fork that are still under way.
+type join struct {
+	starts []int32
+	end    int32
+	open   int32
+}
+
+// Frame is the memory of one call. A branch is a program counter, so suspending one is an append.
+type Frame struct {
+	engine *Engine
+	sched  *sched.Sched
+	slot   *slot // nil: made for one call
+	ops    []op
+	in     unsafe.Pointer
+	out    unsafe.Pointer
+	result unsafe.Pointer // where the result is copied for the caller
+	mode   uint32         // of the engine when ops were resolved
+	lane   bool           // some op goes to the lane
+	dirty  bool           // some cell must be cleaned after a call
+
+	// The call.
+	pc          int32
+	beat        uint32 // seen last
+	want        uint32 // the beat to go on at, or never: something is to be done before the next step
+	timed       bool   // something can end the call early
+	cancellable bool   // the caller's ctx may be cancelled
+	inside      bool   // in the loop
+	eager       bool   // every step takes the slow path: traced, or invariants
+	extra       bool   // what only some calls use must be reset
+	lost        bool   // an abandoned run may still use the Frame
+	ctx         *Context
+	parent      context.Context
+	limits      []limit
+	set         []Setting
+	meta        []Pair
+	auth        any
+	id          uint64 // 0: nobody has asked
+
+	trace    *TraceHandle
+	began    int64 // start of the call
+	boundary int64 // the last step boundary
+
+	cells  []unsafe.Pointer
+	target []int32 // where an op of the program went in ops; where the next one went if it was skipped
+	joins  []join
+	ready  []int32   // branches that can go on
+	waits  []waiting // branches that wait
+	caught []error   // of WaitAll branches, by Catch
+	wake   chan *laneRun
+	timer  *time.Timer
+}
+
+func (e *Engine) newFrame(s *slot) *Frame {
+	p := e.prog
+	f := &Frame{
+		engine: e,
+		sched:  e.sched,
+		slot:   s,
+		eager:  invariants.On,
+		limits: make([]limit, len(p.Limits)),
+		cells:  make([]unsafe.Pointer, len(p.Cells)),
+		joins:  make([]join, len(p.Forks)),
+		caught: make([]error, len(p.Catches)),
+		wake:   make(chan *laneRun, p.Lanes),
+	}
+	f.ctx = &Context{frame: f}
+	for i := range p.Cells { // a whole comes before its parts
+		c := &p.Cells[i]
+		if c.Parent < 0 {
+			f.cells[i] = c.Type.New(c.Width)
+		} else {
+			f.cells[i] = f.part(c)
+			if c.Width > 0 {
+				c.Type.Move(f.cells[i], c.Type.New(c.Width))
+			}
+		}
+		f.dirty = f.dirty || !c.Type.Flat && c.Width == 0 && !c.Parts || invariants.On
+	}
+	f.in, f.out = f.cells[p.In], f.cells[p.Out]
+	if p.CopyOut != nil {
+		f.result = p.Cells[p.Out].Type.New(0)
+	}
+	f.resolve()
+	return f
+}
+
+// part returns where the part c of another cell is: a field of it, or an element of its slice.
+func (f *Frame) part(c *Cell) unsafe.Pointer {
+	whole := f.cells[c.Parent]
+	if f.engine.prog.Cells[c.Parent].Width > 0 {
+		whole = *(*unsafe.Pointer)(whole) // the slice's backing array
+	}
+	return unsafe.Add(whole, c.Offset)
+}
+
+// resolve makes the Frame's ops from the program's: cells become pointers, and a Parallel in which
+// nothing can suspend at present becomes straight-line code without fork and join.
+func (f *Frame) resolve() {
+	p := f.engine.prog
+	f.mode = f.engine.mode.Load()
+	f.lane = false
+	kinds := make([]OpKind, len(p.Ops))
+	suspends := make([]int, len(p.Ops)+1) // how many ops before i do
+	for i := range p.Ops {
+		o := &p.Ops[i]
+		kinds[i] = o.Kind
+		if o.Kind == OpStep && o.Info.onLane() {
+			kinds[i] = opLane
+			f.lane = true
+		}
+		suspends[i+1] = suspends[i]
+		if kinds[i] == opLane || o.Kind == OpDelay {
+			suspends[i+1]++
+		}
+	}
+	skip := make([]bool, len(p.Ops))
+	for _, k := range p.Forks {
+		if len(k.Starts) == 1 || suspends[k.End] == suspends[k.Begin] {
+			skip[k.Begin] = true
+			for _, j := range k.Joins {
+				skip[j] = true
+			}
+		}
+	}
+	at := make([]int32, len(p.Ops)+1)
+	for i := range p.Ops {
+		at[i+1] = at[i]
+		if !skip[i] {
+			at[i+1]++
+		}
+	}
+	f.target = at
+	f.ops = make([]op, 0, at[len(p.Ops)])
+	for i := range p.Ops {
+		if skip[i] {
+			continue
+		}
+		o := &p.Ops[i]
+		r := op{
+			kind: kinds[i], do: o.Run, run: o.Run, n: int32(o.N), pc: int32(len(f.ops)), info: o.Info,
+			in: f.cells[o.In], out: f.cells[o.Out],
+		}
+		switch o.Kind {
+		case OpBranch, OpJump:
+			r.n = at[o.N]
+		case OpDelay, OpMove:
+			r.n = int32(i) // for what the op does not repeat
+		}
+		if r.kind != OpStep {
+			r.run = noStep
+		}
+		f.ops = append(f.ops, r)
+	}
+	for i, k := range p.Forks {
+		j := join{end: at[k.End]}
+		for _, s := range k.Starts {
+			j.starts = append(j.starts, at[s])
+		}
+		f.joins[i] = j
+	}
+}
+
+// In is the input cell. The caller fills it between Start and Run.
+func (f *Frame) In() unsafe.Pointer { return f.in }
+
+// CopiesInput reports whether the input must be copied with Program.CopyIn, because a run on the lane
+// could outlive the call and read it.
+func (f *Frame) CopiesInput() bool { return f.lane && f.engine.prog.CopyIn != nil }
+
+// Out is the output cell. Without Program.CopyOut the value in it is the caller's.
+func (f *Frame) Out() unsafe.Pointer { return f.out }
+
+// Result is scratch of the output's type, for lending the caller's slices to Program.CopyOut.
+func (f *Frame) Result() unsafe.Pointer { return f.result }
+
+// callIDs numbers the calls in which somebody asked for a step's id.
+var callIDs atomic.Uint64
+
+const stepBits = 20 // of a step id; the rest numbers the call
+
+func (f *Frame) stepID(pc int32) uint64 {
+	if f.id == 0 {
+		f.id = callIDs.Add(1) << stepBits
+		f.extra = true
+	}
+	return f.id | uint64(pc)
+}
+
+// deadline returns the earliest limit round a step. The caller's ctx has its own.
+func (f *Frame) deadline(i *Info) int64 {
+	d := f.limits[0].due(f.sched)
+	for _, l := range i.Limits {
+		d = min(d, f.limits[l].due(f.sched))
+	}
+	return d
+}
+
+func (l *limit) due(s *sched.Sched) int64 {
+	switch {
+	case l.after > 0:
+		return s.Anchor(l.beat) + int64(l.after)
+	case l.at != 0:
+		return l.at
+	}
+	return noDeadline
+}
+
+// Release gives the Frame back, or leaves it to the garbage collector if an abandoned run may still
+// use it.
+func (f *Frame) Release() {
+	e, s := f.engine, f.slot
+	f.abandon(0, int32(len(f.ops)))
+	if f.lost {
+		if f.ctx.state.Load() == pinned {
+			f.ctx.end()
+		}
+		if s != nil {
+			s.frame = nil
+		}
+	} else {
+		f.clean()
+	}
+	if s != nil {
+		s.word.Add(1)
+	} else {
+		e.calls.Add(1)
+		e.overflow.Add(-1)
+	}
+	if e.closed.Load() {
+		e.leave()
+	}
+}
+
+// clean makes a Frame fit for the next call.
+func (f *Frame) clean() {
+	if f.ctx.state.Load() != unpinned || invariants.On {
+		f.renew()
+	}
+	f.parent = nil // it keeps the caller's ctx alive
+	if f.extra {
+		f.extra = false
+		f.eager = invariants.On
+		f.trace, f.auth, f.id = nil, nil, 0
+		clear(f.set)
+		clear(f.meta)
+		clear(f.caught)
+		f.set, f.meta, f.ready = f.set[:0], f.meta[:0], f.ready[:0]
+	}
+	if f.dirty {
+		f.cleanCells()
+	}
+}
+
+func (f *Frame) cleanCells() {
+	cells := f.engine.prog.Cells
+	for i := range cells {
+		c, p := &cells[i], f.cells[i]
+		switch {
+		case c.Width > 0 || c.Parts:
+			if invariants.On && c.Width > 0 {
+				c.Type.Poison(p)
+			}
+		case c.Engine:
+			if c.Type.Scrub != nil {
+				c.Type.Scrub(p)
+			}
+		case !c.Type.Flat:
+			c.Type.Clear(p)
+		}
+	}
+}
+
+// renew leaves a pinned context to whoever keeps it.
+func (f *Frame) renew() {
+	if f.ctx.state.Load() == unpinned {
+		f.ctx.state.Store(dead) // invariants
+	} else {
+		f.ctx.end()
+	}
+	f.ctx = &Context{frame: f}
+}

@@ -1,0 +1,248 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"unsafe"
+
+	"github.com/maida-ai/gomai/internal/invariants"
+)
+
+// Run runs the program on the caller's goroutine. On a nil error the result is in Out.
+func (f *Frame) Run() error {
+	if f.trace != nil {
+		f.began = f.sched.Now()
+		f.boundary = f.began
+		f.trace.Start = f.sched.Time(f.began)
+		f.trace.Spans = f.trace.Spans[:0]
+		f.trace.Parent = StepID(f.parent)
+		defer func() { f.trace.Duration = f.sched.Time(f.sched.Now()).Sub(f.trace.Start) }()
+	}
+	pc, err := f.guard(0)
+	for pc >= 0 { // a panic inside a WaitAll branch: its siblings go on
+		pc, err = f.guard(pc)
+	}
+	return err
+}
+
+// guard runs the loop from pc on. A panic of a step becomes an error; it returns where to go on, -1 if
+// the call is over. recover is not free, so it is called only when the loop did not end by itself.
+func (f *Frame) guard(pc int32) (next int32, err error) {
+	f.inside = true
+	defer func() {
+		if !f.inside {
+			return
+		}
+		f.inside = false
+		p := recover()
+		if p == nil { // runtime.Goexit: this goroutine is leaving, and nobody else will release the Frame
+			f.lost = true
+			f.Release()
+			return
+		}
+		var o *op
+		o, err = f.stepFailed(f.pc, f.boundary, &PanicError{p, debug.Stack()})
+		if next = -1; o != nil {
+			next = o.pc
+		}
+	}()
+	err = f.loop(&f.ops[pc])
+	f.inside = false
+	return -1, err
+}
+
+// loop walks the ops. It makes three tests a step, two before it and its error; what is rare makes one
+// of them fail: a beat of the clock, tracing or a pinned context the first (through f.want), an op that
+// is no step the last (through noStep).
+func (f *Frame) loop(o *op) (err error) {
+	clock := f.sched.Beat()
+	for {
+		for clock.Load() == f.want {
+			f.pc = o.pc
+			if err = o.run(f.ctx, o.in, o.out); err != nil {
+				break
+			}
+			o = (*op)(unsafe.Add(unsafe.Pointer(o), unsafe.Sizeof(*o))) // an OpEnd ends the array
+		}
+		if o.kind == OpEnd && clock.Load() == f.want {
+			return nil
+		}
+		if o, err = f.rare(o, err); o == nil {
+			return err
+		}
+		err = nil
+	}
+}
+
+// errNoStep stops the loop at an op that is no step.
+var errNoStep = errors.New("no step")
+
+func noStep(*Context, unsafe.Pointer, unsafe.Pointer) error { return errNoStep }
+
+// rare deals with what stopped the loop at o, and runs o if it is still to run. It returns the op to go
+// on with, nil if the call is over.
+func (f *Frame) rare(o *op, err error) (*op, error) {
+	if err != nil && err != errNoStep {
+		return f.stepFailed(o.pc, f.boundary, err)
+	}
+	if f.ctx.state.Load() != unpinned || invariants.On {
+		f.renew()
+	}
+	if f.sched.Beat().Load() != f.beat && err == nil {
+		if next, err := f.onBeat(o); next != o {
+			return next, err
+		}
+	}
+	if f.want = f.beat; f.eager {
+		f.want = never
+	}
+	if o.kind == OpEnd {
+		return nil, nil
+	}
+	return f.exec(o)
+}
+
+// onBeat is the slow path of the poll: the clock has made a beat, or stands still. It returns o if the
+// call goes on there.
+func (f *Frame) onBeat(o *op) (*op, error) {
+	if !f.timed {
+		f.beat = f.sched.Beat().Load()
+		return o, nil
+	}
+	was := f.beat
+	f.beat = f.sched.Begin()
+	if last := &f.ops[f.pc]; f.beat-was > 1 && last.kind == OpStep {
+		f.engine.ranSlow(last.info)
+	}
+	if err := f.parent.Err(); err != nil {
+		return nil, f.fail(o.pc, err)
+	}
+	now := f.sched.Now()
+	if f.limits[0].due(f.sched) <= now {
+		return nil, f.fail(f.pc, context.DeadlineExceeded)
+	}
+	if f.deadline(o.info) <= now {
+		return f.caughtBy(o.info.Catch, f.fail(f.pc, context.DeadlineExceeded))
+	}
+	return o, nil
+}
+
+// exec runs o, of any kind.
+func (f *Frame) exec(o *op) (*op, error) {
+	f.extra = true
+	next := o.pc + 1
+	switch o.kind {
+	case OpStep:
+		return f.step(o)
+	case opLane:
+		return f.blockingStep(o)
+	case OpDelay:
+		now := f.sched.Now()
+		f.waits = append(f.waits, waiting{
+			pc: o.pc, start: now, deadline: f.deadline(o.info),
+			at: now + int64(f.engine.prog.Ops[o.n].Wait),
+		})
+		return f.next()
+	case OpEnter:
+		f.limits[o.n] = f.startLimit(f.engine.prog.Limits[o.n])
+	case OpFork:
+		j := &f.joins[o.n]
+		j.open = int32(len(j.starts))
+		for i := len(j.starts) - 1; i > 0; i-- {
+			f.ready = append(f.ready, j.starts[i])
+		}
+	case OpJoin:
+		j := &f.joins[o.n]
+		if j.open--; j.open > 0 {
+			return f.next()
+		}
+		next = j.end // the last branch goes on as the parent
+	case OpRaise:
+		if err := f.firstCaught(int(o.n)); err != nil {
+			return f.caughtBy(o.info.Catch, err)
+		}
+	case OpBranch:
+		if !*(*bool)(o.in) {
+			next = o.n
+		}
+	case OpJump:
+		next = o.n
+	case OpMove:
+		f.move(o)
+	}
+	return &f.ops[next], nil
+}
+
+// move moves the value of an OpDelay or OpMove.
+func (f *Frame) move(o *op) {
+	p := f.engine.prog
+	p.Cells[p.Ops[o.n].Out].Type.Move(o.out, o.in)
+}
+
+// step runs a step on the slow path.
+func (f *Frame) step(o *op) (*op, error) {
+	f.pc = o.pc
+	if f.trace == nil {
+		if err := o.do(f.ctx, o.in, o.out); err != nil {
+			return f.stepFailed(o.pc, 0, err)
+		}
+		return &f.ops[o.pc+1], nil
+	}
+	start := f.boundary
+	if err := o.do(f.ctx, o.in, o.out); err != nil {
+		return f.stepFailed(o.pc, start, err)
+	}
+	f.span(o.pc, start, nil)
+	return &f.ops[o.pc+1], nil
+}
+
+// stepFailed deals with the error of the step at pc: the call ends, or the WaitAll branch round it.
+func (f *Frame) stepFailed(pc int32, start int64, err error) (*op, error) {
+	if f.trace != nil {
+		f.span(pc, start, err)
+	}
+	if f.ctx.state.Load() != unpinned {
+		f.renew()
+	}
+	return f.caughtBy(f.ops[pc].info.Catch, f.fail(pc, err))
+}
+
+// fail says where err happened.
+func (f *Frame) fail(pc int32, err error) error { return &StepError{f.ops[pc].info.Path, err} }
+
+// caughtBy notes err as what ends a WaitAll branch and returns the op that joins it, or ends the call.
+func (f *Frame) caughtBy(catch int, err error) (*op, error) {
+	if catch == 0 {
+		return nil, err
+	}
+	f.extra = true
+	f.caught[catch] = err
+	c := f.engine.prog.Catches[catch]
+	from, to := f.target[c.Begin], f.target[c.End]
+	f.abandon(from, to)
+	f.ready = deleteRange(f.ready, from, to)
+	return &f.ops[to], nil
+}
+
+func deleteRange(pcs []int32, from, to int32) []int32 {
+	kept := pcs[:0]
+	for _, pc := range pcs {
+		if pc < from || pc >= to {
+			kept = append(kept, pc)
+		}
+	}
+	return kept
+}
+
+// firstCaught returns the error of the first branch, by index, that failed, and forgets them all.
+func (f *Frame) firstCaught(fork int) (err error) {
+	k := &f.engine.prog.Forks[fork]
+	for i := range k.Starts {
+		if e := f.caught[k.Catch+i]; err == nil {
+			err = e
+		}
+		f.caught[k.Catch+i] = nil
+	}
+	return err
+}

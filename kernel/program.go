@@ -1,0 +1,118 @@
+// Package kernel runs compiled programs. A Program is a flat array of ops over memory cells; a Frame
+// is the memory of one call; the loop (loop.go, the hot path) walks the ops on the caller's own
+// goroutine. Steps get a Context, which is engine memory too. An op may suspend its branch, for a
+// delay or for a blocking step that runs on the lane of package sched.
+//
+// The kernel knows no types: packages layers and graph compile typed Modules to it. "Kernel" means
+// this loop; the numeric routines of package simd are called primitives.
+package kernel
+
+import (
+	"sync"
+	"time"
+	"unsafe"
+)
+
+// Step is the closure round a user's function: it reads its input cell and writes its output cell.
+type Step func(c *Context, in, out unsafe.Pointer) error
+
+// Type says how the engine handles values of one type without knowing it. Package graph builds them
+// from reflect.Type.
+type Type struct {
+	Name    string
+	Flat    bool                           // holds no pointers
+	New     func(width int) unsafe.Pointer // a zero value; width > 0: of a slice of that length
+	Move    func(dst, src unsafe.Pointer)  // *dst = *src
+	Clear   func(p unsafe.Pointer)         // *p = zero
+	Scrub   func(p unsafe.Pointer)         // makes an Into cell fit for reuse; nil: nothing to do
+	Poison  func(p unsafe.Pointer)         // overwrites the numbers below p
+	Measure func(p unsafe.Pointer) int64   // bytes, what p points to included
+}
+
+// Cell is a place for one value in a Frame.
+type Cell struct {
+	Type   *Type
+	Engine bool    // engine memory that an Into step fills again; otherwise it belongs to whoever receives it
+	Width  int     // > 0: a slice of so many elements, each a cell of its own
+	Parts  bool    // a struct whose fields are cells of their own
+	Parent int     // the cell that this one is a part of; -1: it stands alone
+	Offset uintptr // of a part
+}
+
+// Info is what the Frames of an engine share about a step or a composite.
+type Info struct {
+	Path     string
+	Limits   []int // the Limits round it, outer first; 0, the call's, is not listed
+	Settings []Setting
+	Metadata []Pair
+	Auth     any
+	Mark     OptionKind // OptBlocking, OptComputing or OptNone
+	Catch    int        // the WaitAll branch that its error ends; 0: it ends the call
+	Out      *Type
+
+	mu      sync.Mutex
+	trial   int    // an undeclared step goes to the lane this many times more
+	history uint16 // its last lane runs: 1 = over a millisecond
+	slow    int    // inline runs that spanned two beats
+}
+
+// OpKind tells ops apart.
+type OpKind uint8
+
+// The ops. Jump targets are indices in Program.Ops.
+const (
+	OpStep   OpKind = iota // Run on In, Out
+	OpDelay                // wait for Wait, then move In to Out
+	OpEnter                // Limits[N] begins
+	OpExit                 // and ends: the poll before this op is what matters
+	OpFork                 // the branches of Forks[N] begin
+	OpJoin                 // a branch of Forks[N] ends
+	OpRaise                // the WaitAll Forks[N] fails with the first error of its branches
+	OpBranch               // jump to N unless the bool in In is true
+	OpJump                 // jump to N
+	OpMove                 // move In to Out
+	OpEnd
+
+	opLane // an OpStep that goes to the lane at present
+)
+
+// Op is an instruction. In and Out are indices in Program.Cells.
+type Op struct {
+	Kind    OpKind
+	Run     Step
+	In, Out int
+	N       int
+	Wait    time.Duration
+	Info    *Info
+}
+
+// Fork is a Parallel whose branches can suspend.
+type Fork struct {
+	Begin  int   // its OpFork
+	Starts []int // first op of each branch
+	Joins  []int // last op of each branch
+	End    int   // the op after it
+	Catch  int   // Catches[Catch+i] is branch i of a WaitAll; 0: it fails fast
+}
+
+// Catch is a branch of a WaitAll Parallel: the ops from Begin up to the OpJoin at End.
+type Catch struct {
+	Begin, End int
+}
+
+// Program is what Compile emits: immutable, shared by all Frames of an engine.
+type Program struct {
+	Ops     []Op
+	Cells   []Cell
+	In, Out int
+	Limits  []Limit // of With; [0] is the root's, which a call's replaces
+	Forks   []Fork
+	Catches []Catch // [0] is not used
+	Keys    []*Key  // what some step reads
+	Lanes   int     // steps that may go to the lane
+	// CopyIn copies an input deeply into fresh memory; nil: it shares nothing that can change.
+	CopyIn func(dst, src unsafe.Pointer)
+	// CopyOut copies a result out of engine memory, reusing the slices that dst holds; nil: it
+	// cannot point there.
+	CopyOut func(dst, src unsafe.Pointer)
+}

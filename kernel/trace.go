@@ -1,0 +1,41 @@
+package kernel
+
+import "time"
+
+// TraceHandle receives what a call did, step by step. The zero value is ready; a handle that is used
+// again keeps its memory. It belongs to one call at a time and is complete when the call returns.
+type TraceHandle struct {
+	Start    time.Time     // of the call
+	Duration time.Duration // of the call
+	Parent   uint64        // StepID of the step that made the call; 0: not made inside a step
+	Spans    []Span        // in the order in which the steps ended
+}
+
+// Span is one run of one step.
+type Span struct {
+	Path     string
+	StepID   uint64
+	Start    time.Duration // since the start of the call
+	Duration time.Duration
+	Bytes    int64 // size of the output, what it points to included; 0 on an error
+	Retries  int
+	Err      error
+}
+
+// span notes the run of the step at pc, which began at start.
+func (f *Frame) span(pc int32, start int64, err error) {
+	now := f.sched.Now()
+	o := &f.ops[pc]
+	s := Span{
+		Path:     o.info.Path,
+		StepID:   f.stepID(pc),
+		Start:    time.Duration(start - f.began),
+		Duration: time.Duration(now - start),
+		Err:      err,
+	}
+	if err == nil && o.info.Out != nil {
+		s.Bytes = o.info.Out.Measure(o.out)
+	}
+	f.trace.Spans = append(f.trace.Spans, s)
+	f.boundary = now
+}

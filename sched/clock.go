@@ -1,0 +1,99 @@
+package sched
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// BeatLength is the resolution of the coarse clock.
+	BeatLength = time.Millisecond
+	// NoBeat is a number that no beat has.
+	NoBeat = ^uint32(0)
+
+	quietBeats = 8    // beats without a call after which the clock stops
+	ringLen    = 4096 // beats whose time is remembered
+)
+
+// clock counts beats. A runtime timer advances it every BeatLength while calls come in; after
+// quietBeats beats without one it stores 0 and does not re-arm the timer, so an idle process has
+// neither goroutine nor timer. Whoever polls a stopped clock sees a changed number, takes its slow
+// path and winds it up again.
+type clock struct {
+	base    time.Time
+	beat    atomic.Uint32 // number of the last beat, 0: stopped
+	touched atomic.Bool   // a call began since the last beat
+	_       [64]byte      // what is polled shares no cache line with what is written
+	ring    [ringLen]atomic.Int64
+	mu      sync.Mutex
+	last    uint32
+	quiet   int
+	timer   *time.Timer
+}
+
+func (c *clock) now() int64 { return int64(time.Since(c.base)) }
+
+func (c *clock) begin() uint32 {
+	if !c.touched.Load() {
+		c.touched.Store(true)
+	}
+	if n := c.beat.Load(); n != 0 {
+		return n
+	}
+	return c.wind()
+}
+
+func (c *clock) wind() uint32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := c.beat.Load(); n != 0 {
+		return n
+	}
+	c.touched.Store(true)
+	c.advance()
+	return c.last
+}
+
+// advance makes a beat and arms the timer for the next one. The caller holds mu.
+func (c *clock) advance() {
+	if c.last++; c.last == NoBeat {
+		c.last = 1
+	}
+	c.ring[c.last%ringLen].Store(c.now())
+	c.beat.Store(c.last)
+	if c.timer == nil {
+		c.timer = time.AfterFunc(BeatLength, c.tick)
+	} else {
+		c.timer.Reset(BeatLength)
+	}
+}
+
+func (c *clock) tick() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.touched.Swap(false) {
+		c.quiet = 0
+	} else if c.quiet++; c.quiet > quietBeats {
+		c.quiet = 0
+		c.beat.Store(0)
+		if !c.touched.Load() { // a call that began meanwhile keeps the clock going
+			return
+		}
+	}
+	c.advance()
+}
+
+func (c *clock) anchor(n uint32) int64 {
+	c.mu.Lock() // slow paths only
+	last := c.last
+	c.mu.Unlock()
+	switch d := last - n; {
+	case d == 0:
+		return c.now()
+	case d < ringLen:
+		return c.ring[(n+1)%ringLen].Load()
+	default: // forgotten: beats come no earlier than BeatLength apart
+		return c.now() - int64(d-1)*int64(BeatLength)
+	}
+}

@@ -1,0 +1,125 @@
+package sched
+
+import (
+	"sync"
+	"time"
+)
+
+// idleLimit is how long a goroutine of the lane stays without work.
+const idleLimit = 10 * time.Second
+
+// lane is a bounded set of goroutines for steps that block. Idle ones form a stack: the last to
+// finish is the first to be used, so after a burst those at the bottom grow old and leave.
+type lane struct {
+	mu     sync.Mutex
+	idle   []*worker
+	count  int
+	max    int
+	closed bool
+	reaper *time.Timer
+}
+
+type worker struct {
+	work  chan func() // closed: go home
+	since time.Time   // idle since
+}
+
+func (l *lane) run(f func()) error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return ErrClosed
+	}
+	if n := len(l.idle); n > 0 {
+		w := l.idle[n-1]
+		l.idle[n-1] = nil
+		l.idle = l.idle[:n-1]
+		l.mu.Unlock()
+		w.work <- f
+		return nil
+	}
+	if l.count >= l.max {
+		l.mu.Unlock()
+		return ErrOverloaded
+	}
+	l.count++
+	l.mu.Unlock()
+	w := &worker{work: make(chan func(), 1)}
+	go w.loop(l, f)
+	return nil
+}
+
+// loop runs f and what follows. Work that calls Goexit ends this goroutine, not the lane.
+func (w *worker) loop(l *lane, f func()) {
+	defer func() {
+		l.mu.Lock()
+		l.count--
+		l.mu.Unlock()
+	}()
+	for ok := true; ok; f, ok = <-w.work {
+		f()
+		f = nil
+		if !l.park(w) {
+			return
+		}
+	}
+}
+
+// park puts w on the stack of idle goroutines.
+func (l *lane) park(w *worker) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	w.since = time.Now()
+	l.idle = append(l.idle, w)
+	if len(l.idle) == 1 {
+		l.rearm(idleLimit)
+	}
+	return true
+}
+
+func (l *lane) rearm(d time.Duration) {
+	if l.reaper == nil {
+		l.reaper = time.AfterFunc(d, l.reap)
+	} else {
+		l.reaper.Reset(d)
+	}
+}
+
+// reap sends home who has been idle for idleLimit: the bottom of the stack.
+func (l *lane) reap() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for n < len(l.idle) && time.Since(l.idle[n].since) >= idleLimit {
+		close(l.idle[n].work)
+		n++
+	}
+	rest := copy(l.idle, l.idle[n:])
+	clear(l.idle[rest:])
+	l.idle = l.idle[:rest]
+	if rest > 0 {
+		l.rearm(idleLimit - time.Since(l.idle[0].since))
+	}
+}
+
+func (l *lane) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for _, w := range l.idle {
+		close(w.work)
+	}
+	l.idle = nil
+	if l.reaper != nil {
+		l.reaper.Stop()
+	}
+}
+
+func (l *lane) size() (count, idle int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.count, len(l.idle)
+}
