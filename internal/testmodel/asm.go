@@ -2,4 +2,5 @@
 
 package testmodel
 
-const noasm = false
+// NoAsm says whether the tag noasm is set.
+const NoAsm = false

@@ -2,4 +2,5 @@
 
 package testmodel
 
-const noasm = true
+// NoAsm says whether the tag noasm is set.
+const NoAsm = true

@@ -2,4 +2,5 @@
 
 package testmodel
 
-const race = false
+// Race says whether the race detector is on.
+const Race = false

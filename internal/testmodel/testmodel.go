@@ -46,7 +46,7 @@ func MiniLM(t testing.TB) string {
 // where it would repeat the same arithmetic.
 func Slow(t testing.TB) {
 	t.Helper()
-	if testing.Short() || race || noasm {
+	if testing.Short() || Race || NoAsm {
 		t.Skip("a slow gate: runs once, in the plain build")
 	}
 }
