@@ -1,0 +1,271 @@
+// Package models turns text into vectors. Open reads a model from a folder in the layout of
+// sentence-transformers (an encoder of the BERT family) or model2vec (a static table), and a Model
+// embeds: text, many texts, tokens or bare ids.
+//
+// What a model is made of lies below: safetensors reads weights, tokenizer splits text, bert and
+// static compute, modelfile holds what reading model files needs. Nothing here touches the network,
+// starts a goroutine or knows of Modules and engines.
+package models
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime"
+
+	"github.com/maida-ai/gomai/models/tokenizer"
+	"github.com/maida-ai/gomai/types"
+)
+
+// Model is an open model. It is safe for concurrent use; Close it when it is not used any more.
+type Model struct {
+	encoder   encoder
+	tokenizer *tokenizer.Tokenizer
+	prompts   [3]string // by role
+	spaces    [3]types.SpaceID
+	defaults  settings
+	gate      *gate
+	free      scratches
+}
+
+var _ types.TokenEmbedder = (*Model)(nil)
+
+// Dim is the number of components of a vector.
+func (m *Model) Dim() int { return m.encoder.dim() }
+
+// Space names the space of vectors made without options, beyond those given to Open. With a role for
+// which the model has a prompt, vectors lie in a space of their own: Embed says which.
+func (m *Model) Space() types.SpaceID { return m.spaces[m.defaults.role] }
+
+// Tokenizer returns the tokeniser of the model. It outlives Close.
+func (m *Model) Tokenizer() *tokenizer.Tokenizer { return m.tokenizer }
+
+// Embed returns the vector of text in fresh memory. See EmbedInto.
+func (m *Model) Embed(ctx context.Context, text string, opts ...Option) (types.Embedding, error) {
+	set, err := m.apply(m.defaults, opts)
+	if err != nil {
+		return types.Embedding{}, err
+	}
+	dst := make([]float32, m.Dim())
+	if _, err := m.EmbedInto(ctx, text, dst, opts...); err != nil {
+		return types.Embedding{}, err
+	}
+	return types.Embedding{F32: dst, Space: m.spaces[set.role]}, nil
+}
+
+// EmbedInto writes the vector of text to dst and says what the model saw of it. Ill-formed UTF-8 is
+// read as U+FFFD.
+//
+// Shape:  dst (Dim,).
+// Errors: *SizeError, *OptionError, *LengthError under Overflow(Refuse), ErrNotFinite, ErrClosed, and
+// ctx.Err() soon after ctx is done. dst is then unchanged.
+// Cost:   no allocation once as many calls have run at once, but for a prompt. The whole text is
+// tokenised, however long, to tell Info.Known.
+func (m *Model) EmbedInto(ctx context.Context, text string, dst []float32, opts ...Option) (types.Info, error) {
+	if !m.gate.enter() {
+		return types.Info{}, ErrClosed
+	}
+	defer m.gate.leave()
+	set, err := m.apply(m.defaults, opts)
+	if err != nil {
+		return types.Info{}, err
+	}
+	if len(dst) != m.Dim() {
+		return types.Info{}, &SizeError{"dst", len(dst), m.Dim()}
+	}
+	s := m.free.get()
+	defer m.free.put(s)
+	return m.embedText(ctx, set, s, text, dst)
+}
+
+// EmbedBatchInto writes the vectors of texts to dst and what the model saw of each to infos. A text
+// that fails does so alone: its row is zero and its Info has Err; without infos the error of the
+// first such text is returned, after all rows are done.
+//
+// Shape:  dst (len(texts), Dim), row by row; infos nil or (len(texts),).
+// Errors: as EmbedInto; when ctx is done, the rows that were not reached are zero.
+func (m *Model) EmbedBatchInto(ctx context.Context, texts []string, dst []float32, infos []types.Info, opts ...Option) error {
+	if !m.gate.enter() {
+		return ErrClosed
+	}
+	defer m.gate.leave()
+	set, err := m.apply(m.defaults, opts)
+	if err != nil {
+		return err
+	}
+	dim := m.Dim()
+	if len(dst) != len(texts)*dim {
+		return &SizeError{"dst", len(dst), len(texts) * dim}
+	}
+	if infos != nil && len(infos) != len(texts) {
+		return &SizeError{"infos", len(infos), len(texts)}
+	}
+	s := m.free.get()
+	defer m.free.put(s)
+	var first error
+	for i, text := range texts {
+		row := dst[i*dim : (i+1)*dim]
+		info, err := m.embedText(ctx, set, s, text, row)
+		if err != nil {
+			clear(row)
+			info.Err = err
+			if first == nil {
+				first = fmt.Errorf("text %d: %w", i, err)
+			}
+		}
+		if infos != nil {
+			infos[i] = info
+		}
+		if err != nil && ctx.Err() != nil {
+			clear(dst[i*dim:])
+			for j := i + 1; j < len(infos); j++ {
+				infos[j] = types.Info{Err: ctx.Err()}
+			}
+			return ctx.Err()
+		}
+	}
+	if infos != nil {
+		return nil
+	}
+	return first
+}
+
+// EmbedTokensInto is EmbedInto for a text that the model's tokeniser, or an equal one, has split. A
+// role for which the model has a prompt is an *OptionError: the prompt would have to be in the tokens.
+// Tokens of another vocabulary are a *VocabError.
+func (m *Model) EmbedTokensInto(ctx context.Context, tokens *types.TokenizedText, dst []float32, opts ...Option) (types.Info, error) {
+	if !m.gate.enter() {
+		return types.Info{}, ErrClosed
+	}
+	defer m.gate.leave()
+	set, err := m.apply(m.defaults, opts)
+	if err != nil {
+		return types.Info{}, err
+	}
+	switch {
+	case m.prompts[set.role] != "":
+		return types.Info{}, &OptionError{"AsQuery, AsDocument", "tokens cannot be given the model's prompt for this role"}
+	case tokens.Vocab != m.tokenizer.Vocab():
+		return types.Info{}, &VocabError{Got: tokens.Vocab, Want: m.tokenizer.Vocab()}
+	case len(dst) != m.Dim():
+		return types.Info{}, &SizeError{"dst", len(dst), m.Dim()}
+	}
+	s := m.free.get()
+	defer m.free.put(s)
+	return m.embedTokens(ctx, set, s, tokens, dst)
+}
+
+// EmbedIDsInto writes the vector of ids, taken as they are: special tokens are in them and nothing
+// is cut.
+//
+// Shape:  ids (tokens,), as many as the model has positions at most; dst (Dim,).
+// Errors: *IDError, *LengthError, and as EmbedInto.
+func (m *Model) EmbedIDsInto(ctx context.Context, ids []int32, dst []float32) error {
+	if !m.gate.enter() {
+		return ErrClosed
+	}
+	defer m.gate.leave()
+	if len(dst) != m.Dim() {
+		return &SizeError{"dst", len(dst), m.Dim()}
+	}
+	if limit := m.encoder.positions(); limit > 0 && len(ids) > limit {
+		return &LengthError{Tokens: len(ids), Max: limit}
+	}
+	s := m.free.get()
+	defer m.free.put(s)
+	return m.embedIDs(ctx, s, ids, dst)
+}
+
+// Warm computes one text of the model's maximum length, so that weights are in memory and buffers
+// have their size before the first real call.
+func (m *Model) Warm(ctx context.Context) error {
+	ids := make([]int32, cmp.Or(m.defaults.maxTokens, 512))
+	return m.EmbedIDsInto(ctx, ids, make([]float32, m.Dim()))
+}
+
+// Close gives the model's memory back after the calls inside have left, for which it waits. Later
+// calls get ErrClosed. A second Close waits too and does nothing.
+func (m *Model) Close() error { return m.gate.shut(context.Background()) }
+
+// Shutdown is Close that waits until ctx is done at most. The memory is given back when the last
+// call leaves, also after that.
+func (m *Model) Shutdown(ctx context.Context) error { return m.gate.shut(ctx) }
+
+func (m *Model) embedText(ctx context.Context, set settings, s *scratch, text string, dst []float32) (types.Info, error) {
+	if err := ctx.Err(); err != nil {
+		return types.Info{}, err
+	}
+	if p := m.prompts[set.role]; p != "" {
+		text = p + text
+	}
+	if err := m.tokenizer.TokenizeInto(text, &s.text); err != nil {
+		return types.Info{}, err
+	}
+	if l := set.logger; l != nil {
+		if s.text.Invalid > 0 {
+			l.LogAttrs(ctx, slog.LevelWarn, "text is not UTF-8, ill-formed parts are read as U+FFFD", slog.Int("parts", int(s.text.Invalid)))
+		}
+		if s.text.Known < 0.5 {
+			l.LogAttrs(ctx, slog.LevelWarn, "the model knows less than half of the text", slog.Float64("known", float64(s.text.Known)))
+		}
+	}
+	return m.embedTokens(ctx, set, s, &s.text, dst)
+}
+
+func (m *Model) embedTokens(ctx context.Context, set settings, s *scratch, tokens *types.TokenizedText, dst []float32) (types.Info, error) {
+	info := types.Info{Tokens: len(tokens.IDs), Known: tokens.Known}
+	ids := tokens.IDs
+	if set.maxTokens > 0 && len(ids) > set.maxTokens {
+		if set.overflow == Refuse {
+			return info, &LengthError{Tokens: len(ids), Max: set.maxTokens}
+		}
+		end := m.tokenizer.Special().After
+		s.ids = append(s.ids[:0], ids[:set.maxTokens-len(end)]...)
+		s.ids = append(s.ids, end...)
+		ids, info.Tokens, info.Truncated = s.ids, set.maxTokens, true
+	}
+	return info, m.embedIDs(ctx, s, ids, dst)
+}
+
+// embedIDs checks ids, of which there are not too many, and what the encoder makes of them.
+func (m *Model) embedIDs(ctx context.Context, s *scratch, ids []int32, dst []float32) error {
+	size := m.encoder.size()
+	for i, id := range ids {
+		if id < 0 || int(id) >= size {
+			return &IDError{Index: i, ID: id, Size: size}
+		}
+	}
+	if len(ids) == 0 && m.encoder.positions() > 0 {
+		return &SizeError{"ids", 0, 1}
+	}
+	return m.encoder.embed(ctx, ids, s, dst)
+}
+
+// scratches keeps the memory of past calls, as many as can run at once.
+type scratches chan *scratch
+
+// keep bounds the tokens for which a call's memory is kept: one enormous text shall not be paid for
+// ever after.
+const keep = 1 << 16
+
+func newScratches() scratches { return make(scratches, runtime.GOMAXPROCS(0)) }
+
+func (f scratches) get() *scratch {
+	select {
+	case s := <-f:
+		return s
+	default:
+		return new(scratch)
+	}
+}
+
+func (f scratches) put(s *scratch) {
+	if cap(s.text.IDs) > keep {
+		s.text = types.TokenizedText{}
+	}
+	select {
+	case f <- s:
+	default:
+	}
+}

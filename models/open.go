@@ -1,0 +1,144 @@
+package models
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/maida-ai/gomai/models/bert"
+	"github.com/maida-ai/gomai/models/modelfile"
+	"github.com/maida-ai/gomai/models/safetensors"
+	"github.com/maida-ai/gomai/models/tokenizer"
+	"github.com/maida-ai/gomai/types"
+)
+
+// Open opens the model in a folder, or the one that a .safetensors file and its neighbours make. The
+// weights are mapped into memory, not copied: a file that someone cuts short while it is in use
+// crashes the process, so replace models by new files; OpenFS(os.DirFS(path), ".") copies instead.
+// opts hold for every call that does not say otherwise.
+//
+// Errors: *FormatError for a folder that holds no readable model, *OptionError.
+// Cost:   reads all weights once, to check them and to name the space: 25 ms for 90 MB in the page
+// cache.
+func Open(path string, opts ...Option) (*Model, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, modelfile.Wrap(path, err)
+	}
+	dir, file := path, weightsFile
+	if !info.IsDir() {
+		if filepath.Ext(path) != ".safetensors" {
+			return nil, modelfile.Errorf(path, "", "not a model: a folder or a .safetensors file is")
+		}
+		dir, file = filepath.Dir(path), filepath.Base(path)
+	}
+	display := func(name string) string { return filepath.Join(dir, filepath.FromSlash(name)) }
+	f := &folder{
+		fsys:    os.DirFS(dir),
+		dir:     ".",
+		file:    file,
+		display: display,
+		weights: func(name string) (*safetensors.File, error) { return safetensors.Open(display(name)) },
+	}
+	return f.open(opts)
+}
+
+// OpenFS is Open for the folder dir of fsys. It reads the weights into memory.
+func OpenFS(fsys fs.FS, dir string, opts ...Option) (*Model, error) {
+	info, err := fs.Stat(fsys, dir)
+	if err != nil {
+		return nil, modelfile.Wrap(dir, err)
+	}
+	if !info.IsDir() {
+		return nil, modelfile.Errorf(dir, "", "not a folder")
+	}
+	f := &folder{
+		fsys:    fsys,
+		dir:     dir,
+		file:    weightsFile,
+		display: func(name string) string { return name },
+		weights: func(name string) (*safetensors.File, error) { return safetensors.OpenFS(fsys, name) },
+	}
+	return f.open(opts)
+}
+
+// open builds the model. What it has opened is closed again on an error.
+func (f *folder) open(opts []Option) (_ *Model, err error) {
+	parts, err := f.readModules()
+	if err != nil {
+		return nil, err
+	}
+	weights, err := f.findWeights(parts.transformer)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			weights.Close()
+		}
+	}()
+	m := &Model{gate: newGate(weights.Close), free: newScratches()}
+	if m.tokenizer, err = tokenizer.OpenFS(f.fsys, parts.transformer); err != nil {
+		return nil, f.renamed(err)
+	}
+	if m.prompts, err = f.readPrompts(); err != nil {
+		return nil, err
+	}
+	if m.encoder, err = f.openBERT(parts, weights, m.prompts != [3]string{}); err != nil {
+		return nil, err
+	}
+	if m.defaults.maxTokens, err = f.maxTokens(parts.transformer, m.encoder.positions(), m.tokenizer); err != nil {
+		return nil, err
+	}
+	if have, rows := m.tokenizer.Size(), m.encoder.size(); have > rows {
+		return nil, f.errorf(parts.transformer, "", "the tokeniser has %d tokens, the embeddings only %d rows", have, rows)
+	}
+	if m.defaults, err = m.apply(m.defaults, opts); err != nil {
+		return nil, err
+	}
+	m.nameSpaces()
+	return m, nil
+}
+
+func (f *folder) openBERT(parts modules, weights *safetensors.File, prompted bool) (encoder, error) {
+	name := path.Join(parts.transformer, configFile)
+	data, err := modelfile.ReadFile(f.fsys, name)
+	if err != nil {
+		return nil, f.renamed(err)
+	}
+	config, err := bert.ReadConfig(f.display(name), data)
+	if err != nil {
+		return nil, err
+	}
+	e := &bertEncoder{pooling: poolMean, normalize: parts.normalize}
+	if e.bert, err = bert.Load(config, weights); err != nil {
+		return nil, err
+	}
+	if parts.pooling != "" {
+		if e.pooling, err = f.readPooling(parts.pooling, config.HiddenSize, prompted); err != nil {
+			return nil, err
+		}
+	}
+	return e, nil
+}
+
+// nameSpaces makes the SpaceIDs: words for people, and a hash over all that a vector depends on. The
+// hash covers the prompts of all roles, so that the spaces of one model differ in the role's word
+// alone; a role without a prompt is the space of no role.
+func (m *Model) nameSpaces() {
+	h := sha256.New()
+	sum := m.encoder.sum()
+	fmt.Fprintf(h, "%x\n%s\n%s\n%d\n%s\n%q", sum, m.tokenizer.Vocab(), m.encoder.shape(), m.encoder.dim(), m.encoder.precision(), m.prompts)
+	name := fmt.Sprintf("%s/%s/%s", m.encoder.shape(), m.encoder.precision(), hex.EncodeToString(h.Sum(nil)[:12]))
+	for r, word := range [3]string{"", "query", "document"} {
+		m.spaces[r] = types.SpaceID(name)
+		if m.prompts[r] != m.prompts[roleNone] {
+			m.spaces[r] = types.SpaceID(strings.TrimSuffix(name+"/"+word, "/"))
+		}
+	}
+}

@@ -1,0 +1,135 @@
+package models
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/maida-ai/gomai/types"
+)
+
+// Option is a setting of one call, or, given to Open, of every call that does not say otherwise.
+type Option = types.EmbedOption
+
+type role int64
+
+const (
+	roleNone role = iota
+	roleQuery
+	roleDocument
+)
+
+// AsQuery and AsDocument say what a text is to a search. A model that was trained with a prompt for
+// that role gets the text with the prompt before it; to others the role means nothing.
+var (
+	AsQuery    = Option{Kind: types.OptionRole, Value: int64(roleQuery)}
+	AsDocument = Option{Kind: types.OptionRole, Value: int64(roleDocument)}
+)
+
+// MaxTokens sets the number of tokens, special ones included, beyond which a text is too long. It
+// may exceed the model's own limit up to the number of its positions.
+func MaxTokens(n int) Option {
+	return Option{Kind: types.OptionMaxTokens, Value: int64(n)}
+}
+
+// OverflowRule says what happens to a text that is too long.
+type OverflowRule int64
+
+// The rules for long texts.
+const (
+	Truncate OverflowRule = iota // embed the beginning and say so in Info; the default
+	Refuse                       // return a *LengthError
+)
+
+// Overflow sets the rule for texts that are too long.
+func Overflow(rule OverflowRule) Option {
+	return Option{Kind: types.OptionOverflow, Value: int64(rule)}
+}
+
+// NumberFormat is the format in which a model computes.
+type NumberFormat int64
+
+// The number formats. Auto is the default: the fastest that keeps the model's quality, and for
+// static tables the one they are stored in.
+const (
+	Auto NumberFormat = iota
+	F32
+	BF16
+	Int8
+)
+
+func (f NumberFormat) String() string {
+	switch f {
+	case Auto:
+		return "auto"
+	case F32:
+		return "f32"
+	case BF16:
+		return "bf16"
+	case Int8:
+		return "int8"
+	}
+	return fmt.Sprintf("NumberFormat(%d)", int64(f))
+}
+
+// Precision sets the number format. One that the model does not offer is an *OptionError.
+func Precision(f NumberFormat) Option {
+	return Option{Kind: types.OptionPrecision, Value: int64(f)}
+}
+
+// Logger sets who is told, in one line each, of texts that were not read as the caller may think:
+// ill-formed UTF-8, and less than half of the words known.
+func Logger(l *slog.Logger) Option {
+	return Option{Kind: types.OptionLogger, Any: l}
+}
+
+// OptionError is returned for a setting that makes no sense, or none for this model.
+type OptionError struct {
+	Option string // as in this package: "MaxTokens"
+	Reason string
+}
+
+func (e *OptionError) Error() string { return "models: " + e.Option + ": " + e.Reason }
+
+// settings are what the options of Open and of a call come to.
+type settings struct {
+	role      role
+	maxTokens int // 0 for no limit
+	overflow  OverflowRule
+	logger    *slog.Logger // nil for silence
+}
+
+// apply returns s changed by opts, checked against what m can do.
+func (m *Model) apply(s settings, opts []Option) (settings, error) {
+	for i := range opts {
+		switch o := &opts[i]; o.Kind {
+		case types.OptionNone:
+		case types.OptionRole:
+			if o.Value < int64(roleNone) || o.Value > int64(roleDocument) {
+				return s, &OptionError{"AsQuery, AsDocument", fmt.Sprintf("unknown role %d", o.Value)}
+			}
+			s.role = role(o.Value)
+		case types.OptionMaxTokens:
+			limit := m.encoder.positions()
+			if least := minTokens(m.tokenizer); o.Value < int64(least) {
+				return s, &OptionError{"MaxTokens", fmt.Sprintf("%d tokens, at least %d are needed", o.Value, least)}
+			}
+			if limit > 0 && o.Value > int64(limit) {
+				return s, &OptionError{"MaxTokens", fmt.Sprintf("%d tokens, the model has positions for %d", o.Value, limit)}
+			}
+			s.maxTokens = int(o.Value)
+		case types.OptionOverflow:
+			if s.overflow = OverflowRule(o.Value); s.overflow != Truncate && s.overflow != Refuse {
+				return s, &OptionError{"Overflow", fmt.Sprintf("unknown rule %d", o.Value)}
+			}
+		case types.OptionPrecision:
+			if f := NumberFormat(o.Value); !m.encoder.offers(f) {
+				return s, &OptionError{"Precision", fmt.Sprintf("%v is not offered by this model, which computes in %s", f, m.encoder.precision())}
+			}
+		case types.OptionLogger:
+			s.logger, _ = o.Any.(*slog.Logger)
+		default:
+			return s, &OptionError{"Option", fmt.Sprintf("unknown kind %d", o.Kind)}
+		}
+	}
+	return s, nil
+}
