@@ -1,0 +1,46 @@
+package models
+
+import (
+	"context"
+	"fmt"
+)
+
+// HiddenInto is EmbedIDsInto that also gives what the vector was made of: the encoder's states after
+// the last layer, in hidden. It is for tools that learn from an encoder.
+//
+// Shape:  ids (tokens,); hidden (tokens, Dim); dst (Dim,).
+// Errors: as EmbedIDsInto, dst and hidden are then undefined; *OptionError for a static table, which
+// has no states.
+func (m *Model) HiddenInto(ctx context.Context, ids []int32, hidden, dst []float32) error {
+	if !m.gate.enter() {
+		return ErrClosed
+	}
+	defer m.gate.leave()
+	e, ok := m.encoder.(*bertEncoder)
+	if !ok {
+		return &OptionError{"HiddenInto", fmt.Sprintf("a model of the kind %s has no hidden states", m.encoder.shape())}
+	}
+	switch {
+	case len(dst) != m.Dim():
+		return &SizeError{"dst", len(dst), m.Dim()}
+	case len(hidden) != len(ids)*m.Dim():
+		return &SizeError{"hidden", len(hidden), len(ids) * m.Dim()}
+	case len(ids) > e.positions():
+		return &LengthError{Tokens: len(ids), Max: e.positions()}
+	}
+	if err := e.bert.Forward(ctx, ids, hidden); err != nil {
+		return err
+	}
+	e.pooling.pool(hidden, dst)
+	if e.normalize {
+		normalize(dst)
+	}
+	if !finite(hidden) {
+		return ErrNotFinite
+	}
+	return nil
+}
+
+// Limit is the number of tokens, special ones included, to which the model's maker cuts longer texts;
+// 0 if to none.
+func (m *Model) Limit() int { return m.defaults.maxTokens }
