@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/maida-ai/gomai/models/bert"
+	"github.com/maida-ai/gomai/models/static"
 	"github.com/maida-ai/gomai/types"
 )
 
@@ -104,6 +105,38 @@ func (p pooling) pool(hidden, dst []float32) {
 			}
 		}
 	}
+}
+
+// staticEncoder is a table of token vectors.
+type staticEncoder struct {
+	table *static.Table
+}
+
+func (e *staticEncoder) dim() int          { return e.table.Dim() }
+func (e *staticEncoder) size() int         { return e.table.Size() }
+func (e *staticEncoder) positions() int    { return 0 }
+func (e *staticEncoder) sum() [32]byte     { return e.table.Sum() }
+func (e *staticEncoder) precision() string { return e.table.Layout() }
+
+// A table offers nothing but what it is stored in, under its own name if it has one here.
+func (e *staticEncoder) offers(f NumberFormat) bool {
+	return f == Auto || f.String() == e.table.Layout()
+}
+
+func (e *staticEncoder) shape() string {
+	s := fmt.Sprintf("static-%d-mean", e.dim())
+	if e.table.Normalize() {
+		s += "-unit"
+	}
+	return s
+}
+
+func (e *staticEncoder) embed(ctx context.Context, ids []int32, _ *scratch, dst []float32) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	_, err := e.table.EmbedIDsInto(ids, dst)
+	return err
 }
 
 // normalize brings v to length 1; the zero vector stays as it is.

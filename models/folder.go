@@ -140,7 +140,7 @@ func (f *folder) findWeights(dir string) (*safetensors.File, error) {
 	}
 	bad := &modelfile.Error{File: f.display(name), Offset: -1, Reason: "no weights in the folder", Err: fs.ErrNotExist}
 	if len(others) > 0 {
-		bad.Reason += fmt.Sprintf(" (%s is not read)", strings.Join(others, ", "))
+		bad.Reason += ", and this version does not read " + strings.Join(others, ", ")
 	}
 	return nil, bad
 }

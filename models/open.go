@@ -3,6 +3,7 @@ package models
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/maida-ai/gomai/models/bert"
 	"github.com/maida-ai/gomai/models/modelfile"
 	"github.com/maida-ai/gomai/models/safetensors"
+	"github.com/maida-ai/gomai/models/static"
 	"github.com/maida-ai/gomai/models/tokenizer"
 	"github.com/maida-ai/gomai/types"
 )
@@ -89,10 +91,12 @@ func (f *folder) open(opts []Option) (_ *Model, err error) {
 	if m.prompts, err = f.readPrompts(); err != nil {
 		return nil, err
 	}
-	if m.encoder, err = f.openBERT(parts, weights, m.prompts != [3]string{}); err != nil {
-		return nil, err
+	if isStatic(weights) {
+		m.encoder, m.defaults.maxTokens, err = f.openStatic(parts, weights, m.tokenizer)
+	} else {
+		m.encoder, m.defaults.maxTokens, err = f.openBERT(parts, weights, m.tokenizer, m.prompts != [3]string{})
 	}
-	if m.defaults.maxTokens, err = f.maxTokens(parts.transformer, m.encoder.positions(), m.tokenizer); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	if have, rows := m.tokenizer.Size(), m.encoder.size(); have > rows {
@@ -105,26 +109,61 @@ func (f *folder) open(opts []Option) (_ *Model, err error) {
 	return m, nil
 }
 
-func (f *folder) openBERT(parts modules, weights *safetensors.File, prompted bool) (encoder, error) {
+// isStatic reports whether the weights are a table and not a network.
+func isStatic(weights *safetensors.File) bool {
+	for _, name := range []string{static.TensorRows, static.TensorInt4} {
+		if _, ok := weights.Tensor(name); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// openStatic makes a static encoder and the length to which its texts are cut, 0 for none. The
+// configuration may be missing.
+func (f *folder) openStatic(parts modules, weights *safetensors.File, t *tokenizer.Tokenizer) (encoder, int, error) {
+	name := path.Join(parts.transformer, configFile)
+	config, err := modelfile.ReadFile(f.fsys, name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, f.renamed(err)
+	}
+	table, err := static.Load(weights, config, t)
+	if err != nil {
+		var bad *modelfile.Error
+		if errors.As(err, &bad) && bad.File == configFile { // the bytes had no other name
+			bad.File = f.display(name)
+		}
+		return nil, 0, err
+	}
+	limit := table.MaxTokens()
+	if limit > 0 {
+		limit += len(t.Special().Before) + len(t.Special().After) // the table's maker counts without them
+	}
+	return &staticEncoder{table}, limit, nil
+}
+
+// openBERT makes a BERT encoder and the length to which its texts are cut.
+func (f *folder) openBERT(parts modules, weights *safetensors.File, t *tokenizer.Tokenizer, prompted bool) (encoder, int, error) {
 	name := path.Join(parts.transformer, configFile)
 	data, err := modelfile.ReadFile(f.fsys, name)
 	if err != nil {
-		return nil, f.renamed(err)
+		return nil, 0, f.renamed(err)
 	}
 	config, err := bert.ReadConfig(f.display(name), data)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	e := &bertEncoder{pooling: poolMean, normalize: parts.normalize}
 	if e.bert, err = bert.Load(config, weights); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if parts.pooling != "" {
 		if e.pooling, err = f.readPooling(parts.pooling, config.HiddenSize, prompted); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
-	return e, nil
+	limit, err := f.maxTokens(parts.transformer, config.Positions, t)
+	return e, limit, err
 }
 
 // nameSpaces makes the SpaceIDs: words for people, and a hash over all that a vector depends on. The

@@ -210,6 +210,38 @@ func TestLoadNamesTheBadTensor(t *testing.T) {
 	}
 }
 
+// Where in memory the weights and the result lie must not show in the result.
+func TestPlaceInMemoryDoesNotMatter(t *testing.T) {
+	c := testConfig(t)
+	content, err := os.ReadFile("testdata/weights.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids := []int32{1, 2, 3, 49, 0, 17}
+	var want []float32
+	for shift := 0; shift < 64; shift += 4 {
+		buf := make([]byte, len(content)+64)
+		f, err := safetensors.Parse("weights", append(buf[shift:shift], content...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := Load(c, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make([]float32, len(ids)*c.HiddenSize+16)[shift/4:][:len(ids)*c.HiddenSize]
+		if err := e.Forward(t.Context(), ids, got); err != nil {
+			t.Fatal(err)
+		}
+		if want == nil {
+			want = got
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("weights %d bytes further on make other hidden states", shift)
+		}
+	}
+}
+
 func setFloat(tensors []safetensors.Tensor, tensor, element int, v float64) []safetensors.Tensor {
 	data := bytes.Clone(tensors[tensor].Data)
 	binary.LittleEndian.PutUint32(data[4*element:], math.Float32bits(float32(v)))

@@ -1,10 +1,14 @@
 package bert
 
-import "runtime"
+import (
+	"runtime"
+	"unsafe"
+)
 
 // workspace is the memory of one Forward.
 type workspace struct {
 	tokens, stride int       // stride: tokens rounded up, so that rows of token columns stay aligned
+	hidden         []float32 // (tokens, hidden), what a layer reads and writes
 	query          []float32 // (tokens, hidden); later the output of the two blocks
 	key            []float32 // (tokens, hidden)
 	value          []float32 // (hidden, stride), transposed
@@ -39,10 +43,9 @@ func (f workspaces) put(w *workspace) {
 }
 
 func (w *workspace) resize(c *Config, tokens int) {
-	const align = 16
 	w.tokens, w.stride = tokens, (tokens+align-1)/align*align
 	sizes := [...]int{
-		tokens * c.HiddenSize, tokens * c.HiddenSize, c.HiddenSize * w.stride,
+		tokens * c.HiddenSize, tokens * c.HiddenSize, tokens * c.HiddenSize, c.HiddenSize * w.stride,
 		tokens * c.HiddenSize, tokens * c.IntermediateSize, rowTile * w.stride,
 	}
 	total := 0
@@ -50,10 +53,29 @@ func (w *workspace) resize(c *Config, tokens int) {
 		total += n
 	}
 	if len(w.memory) < total {
-		w.memory = make([]float32, total)
+		w.memory = aligned(total)
 	}
 	rest := w.memory
-	for i, part := range [...]*[]float32{&w.query, &w.key, &w.value, &w.attended, &w.up, &w.scores} {
+	for i, part := range [...]*[]float32{&w.hidden, &w.query, &w.key, &w.value, &w.attended, &w.up, &w.scores} {
 		*part, rest = rest[:sizes[i]:sizes[i]], rest[sizes[i]:]
 	}
+}
+
+// align is the number of floats in a cache line.
+const align = 16
+
+// aligned makes a slice that starts on a cache line. gonum's dot product sums in an order that
+// depends on where its second operand lies within 16 bytes, so without this the last bits of a
+// vector would depend on where the allocator, or the file's header, happened to put things.
+func aligned(n int) []float32 {
+	v := make([]float32, n+align-1)
+	skip := 0
+	for !isAligned(v[skip:]) {
+		skip++
+	}
+	return v[skip : skip+n : skip+n]
+}
+
+func isAligned(v []float32) bool {
+	return uintptr(unsafe.Pointer(unsafe.SliceData(v)))%(4*align) == 0
 }

@@ -1,6 +1,7 @@
 """Writes tiny-bert/, a seeded random sentence-transformers model, and tiny-bert.safetensors, what the
 reference library computes with it: vectors of the texts in texts.json, the number of tokens seen,
-and queries, the vectors of the first 20 texts with the model's prompt for queries.
+queries, the vectors of the first 20 texts with the model's prompt for queries, and poolings, those of
+one text under each mode of pooling.
 
     pip install sentence-transformers safetensors
 """
@@ -63,10 +64,17 @@ def embed(text, **kw):
     return torch.from_numpy(st.encode(text, batch_size=1, **kw)).float()
 
 
+poolings = []  # of one text
+for mode in ("mean", "cls", "max"):
+    st[1].pooling_mode = mode
+    poolings.append(embed("hello world the cat sits"))
+st[1].pooling_mode = "mean"
+
 save_file(
     {
         "lengths": torch.tensor([len(st.tokenizer(t, truncation=True, max_length=32)["input_ids"]) for t in texts], dtype=torch.int32),
         "vectors": torch.stack([embed(t) for t in texts]),
+        "poolings": torch.stack(poolings),
         "queries": torch.stack([embed(t, prompt_name="query") for t in texts[:20]]),
     },
     here / "tiny-bert.safetensors",

@@ -1,0 +1,31 @@
+package models
+
+import "github.com/maida-ai/gomai/types"
+
+// Description says what a model is.
+type Description struct {
+	Kind       string        `json:"kind"` // family, size and pooling: "bert-6x384-mean-unit"
+	Dim        int           `json:"dim"`
+	Vocabulary int           `json:"vocabulary"` // tokens
+	MaxTokens  int           `json:"max_tokens"` // beyond which a text is too long; 0 for no limit
+	Positions  int           `json:"positions"`  // the most that MaxTokens may be set to; 0 for no limit
+	Precision  string        `json:"precision"`  // the format that it computes in
+	Query      string        `json:"query_prompt,omitempty"`
+	Document   string        `json:"document_prompt,omitempty"`
+	Space      types.SpaceID `json:"space"`
+}
+
+// Describe says what the model is, with the options given to Open.
+func (m *Model) Describe() Description {
+	return Description{
+		Kind:       m.encoder.shape(),
+		Dim:        m.encoder.dim(),
+		Vocabulary: m.tokenizer.Size(),
+		MaxTokens:  m.defaults.maxTokens,
+		Positions:  m.encoder.positions(),
+		Precision:  m.encoder.precision(),
+		Query:      m.prompts[roleQuery],
+		Document:   m.prompts[roleDocument],
+		Space:      m.Space(),
+	}
+}
