@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/maida-ai/gomai/models/modelfile"
+	"github.com/maida-ai/gomai/models"
+	"github.com/maida-ai/gomai/models/distill"
+	"github.com/maida-ai/gomai/models/tokenizer"
 )
 
 const (
@@ -41,15 +43,20 @@ func (e *inputError) Unwrap() error { return e.Err }
 // exitCode classifies err. All errors that come before the command runs are cobra's, about usage.
 func exitCode(ctx context.Context, err error, parsed bool) int {
 	var usage usageError
+	var option *models.OptionError
+	var distilOption *distill.OptionError
 	var input *inputError
-	var model *modelfile.Error
+	var model *models.FormatError
+	var tokens *tokenizer.Error
 	switch {
 	case ctx.Err() != nil:
 		return exitInterrupted
 	case !parsed || errors.As(err, &usage):
 		return exitUsage
-	case errors.As(err, &input) || errors.As(err, &model):
+	case errors.As(err, &input) || errors.As(err, &model) || errors.As(err, &tokens):
 		return exitInput
+	case errors.As(err, &option) || errors.As(err, &distilOption):
+		return exitUsage // an option that this model does not take
 	}
 	return exitFailed
 }

@@ -141,7 +141,10 @@ func (t *texts) batches(ctx context.Context) iter.Seq2[batch, error] {
 		for {
 			select {
 			case r, ok := <-ch:
-				if !ok || len(r.texts) > 0 && !yield(r.batch, nil) {
+				if !ok {
+					r.err = ctx.Err() // the reader may have noticed first
+				}
+				if len(r.texts) > 0 && !yield(r.batch, nil) || !ok && r.err == nil {
 					return
 				}
 				if r.err != nil {

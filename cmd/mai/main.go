@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -68,9 +69,31 @@ running, 2 wrong usage, 3 bad input or model file, 130 interrupted.`,
 	}
 	root.PersistentFlags().Bool("json", false, "print JSON on stdout, for machines")
 	root.AddCommand(
+		newQuickstart(),
+		newEmbed(),
+		newTokenize(),
+		newSimilarity(),
+		newDistill(),
 		newVersion(),
 	)
+	root.SetHelpCommand(newHelp(root))
 	return root
+}
+
+// newHelp is cobra's help command, but a command that does not exist is wrong usage.
+func newHelp(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]",
+		Short:   "Show how a command is used",
+		Example: "  mai help embed",
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return usagef("unknown command %q for \"mai\"", strings.Join(args, " "))
+			}
+			return cmd.Help()
+		},
+	}
 }
 
 // wantsJSON says whether --json was given.

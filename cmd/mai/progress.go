@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 
@@ -44,6 +45,36 @@ func (p *progress) Write(b []byte) (int, error) {
 		p.bar.Clear()
 	}
 	return p.w.Write(b)
+}
+
+// stages shows work that goes through several stages, each a bar of its own; nothing where stderr is
+// no terminal.
+type stages struct {
+	w     io.Writer
+	stage string
+	bar   *progressbar.ProgressBar
+}
+
+func (s *stages) set(stage string, done, total int) {
+	if !isTerminal(s.w) {
+		return
+	}
+	if stage != s.stage {
+		s.finish()
+		s.stage = stage
+		s.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(s.w),
+			progressbar.OptionSetDescription(stage), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true))
+	}
+	s.bar.Set(done)
+}
+
+// finish leaves the bar as it is and begins a new line.
+func (s *stages) finish() {
+	if s.bar != nil {
+		s.bar.Exit()
+		fmt.Fprintln(s.w)
+		s.bar = nil
+	}
 }
 
 func isTerminal(w any) bool {

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/text/encoding/unicode"
+
+	"github.com/maida-ai/gomai/models"
+)
+
+// embedRecord is what embed prints for a text.
+type embedRecord struct {
+	Index     int       `json:"index"`
+	Text      string    `json:"text"`
+	Tokens    int       `json:"tokens"` // that the model saw, special ones included
+	Truncated bool      `json:"truncated"`
+	Embedding []float32 `json:"embedding"`
+}
+
+func newEmbed() *cobra.Command {
+	var model modelFlag
+	var in textInput
+	var precision string
+	var maxTokens int
+	cmd := &cobra.Command{
+		Use:   "embed [TEXT...]",
+		Short: "Turn texts into vectors",
+		Long: `Turn texts into vectors: one JSON line each, in order, as
+{"index", "text", "tokens", "truncated", "embedding"}.
+
+A file holds one text a line; a blank line is an empty text and gets a vector too. Memory
+stays bounded however long the file is, and each line is answered as it arrives.`,
+		Example: `  mai embed "hello world"`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts, err := embedOptions(cmd, precision, maxTokens)
+			if err != nil {
+				return err
+			}
+			texts, err := in.open(args, cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			defer texts.Close()
+			m, err := model.open()
+			if err != nil {
+				return err
+			}
+			defer m.Close()
+			return stream(cmd, texts, func(ctx context.Context, index int, text string) (embedRecord, []flaw, error) {
+				return embedText(ctx, m, index, text, opts)
+			})
+		},
+	}
+	model.flags(cmd)
+	in.flags(cmd)
+	cmd.Flags().StringVar(&precision, "precision", "auto", "compute in `P`: f32, bf16, int8 or auto")
+	cmd.Flags().IntVar(&maxTokens, "max-tokens", 0, "read at most `N` tokens of a text; 0 is the model's own limit")
+	return cmd
+}
+
+func embedOptions(cmd *cobra.Command, precision string, maxTokens int) ([]models.Option, error) {
+	precisions := map[string]models.NumberFormat{"f32": models.F32, "bf16": models.BF16, "int8": models.Int8, "auto": models.Auto}
+	p, ok := precisions[precision]
+	if !ok {
+		return nil, usagef("--precision %s: it is f32, bf16, int8 or auto", precision)
+	}
+	opts := []models.Option{models.Precision(p)}
+	if maxTokens < 0 || maxTokens == 0 && cmd.Flags().Changed("max-tokens") {
+		return nil, usagef("--max-tokens %d: it is at least 1", maxTokens)
+	}
+	if maxTokens > 0 {
+		opts = append(opts, models.MaxTokens(maxTokens))
+	}
+	return opts, nil
+}
+
+func embedText(ctx context.Context, m *models.Model, index int, text string, opts []models.Option) (embedRecord, []flaw, error) {
+	var found []flaw
+	if !utf8.ValidString(text) {
+		found = append(found, illFormed)
+		text = wellFormed(text)
+	}
+	r := embedRecord{Index: index, Text: text, Embedding: make([]float32, m.Dim())}
+	info, err := m.EmbedInto(ctx, text, r.Embedding, opts...)
+	if err != nil {
+		return r, nil, err
+	}
+	r.Tokens, r.Truncated = info.Tokens, info.Truncated
+	if info.Truncated {
+		found = append(found, truncated)
+	}
+	if info.Known < mostlyUnknown {
+		found = append(found, unknown)
+	}
+	return r, found, nil
+}
+
+// wellFormed replaces each maximal subpart of ill-formed UTF-8 by U+FFFD, as the tokenisers do.
+// Package json would replace each byte.
+func wellFormed(s string) string {
+	// This decoder never fails: it replaces.
+	s, _ = unicode.UTF8.NewDecoder().String(s)
+	return s
+}
