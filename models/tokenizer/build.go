@@ -12,25 +12,33 @@ import (
 	"github.com/maida-ai/gomai/types"
 )
 
-// tokenList is a vocabulary as a file lists it: in any order, its tokens still in the file's memory.
+// tokenList is a vocabulary in the order of its file. It holds no pointers to the tokens, of which
+// there are many.
 type tokenList struct {
-	tokens [][]byte
-	ids    []int32
-	bytes  int
+	text []byte   // the tokens, one after the other
+	ends []uint32 // (tokens+1,)
+	ids  []int32  // (tokens,)
 }
 
 func (l *tokenList) add(token []byte, id int32) {
-	l.tokens = append(l.tokens, token)
+	if len(l.ends) == 0 {
+		l.ends = append(l.ends, 0)
+	}
+	l.text = append(l.text, token...)
+	l.ends = append(l.ends, uint32(len(l.text)))
 	l.ids = append(l.ids, id)
-	l.bytes += len(token)
 }
+
+func (l *tokenList) token(i int) []byte { return l.text[l.ends[i]:l.ends[i+1]] }
 
 // parse reads an object from token to id.
 func (l *tokenList) parse(r *jsonReader) error {
-	*l = tokenList{}
-	// At least `"":0,` each, in practice three times as long.
-	l.tokens = make([][]byte, 0, (len(r.data)-r.pos)/16)
-	l.ids = make([]int32, 0, cap(l.tokens))
+	rest := len(r.data) - r.pos
+	*l = tokenList{
+		text: make([]byte, 0, rest/2),
+		ends: make([]uint32, 0, rest/12),
+		ids:  make([]int32, 0, rest/12),
+	}
 	return r.object(func(key []byte) error {
 		id, err := r.id()
 		if err == nil {
@@ -40,50 +48,52 @@ func (l *tokenList) parse(r *jsonReader) error {
 	})
 }
 
-// ordered returns the tokens by id. The ids must be 0 to n-1, each of them once.
-func (l *tokenList) ordered() ([][]byte, error) {
-	n := len(l.tokens)
+// order sorts the tokens by id. The ids must be 0 to n-1, each of them once.
+func (l *tokenList) order() error {
+	n := len(l.ids)
 	if n == 0 {
-		return nil, errors.New("no tokens")
+		return errors.New("no tokens")
 	}
-	byID := make([][]byte, n)
+	sorted := true
+	place := make([]int32, n) // of an id: its token's place in the file, plus 1
 	for i, id := range l.ids {
-		token := l.tokens[i]
-		if token == nil {
-			token = []byte{}
-		}
 		if int(id) >= n {
-			return nil, fmt.Errorf("token %q has id %d, but there are %d tokens: ids have no holes", shorten(token), id, n)
+			return fmt.Errorf("token %q has id %d, but there are %d tokens: ids have no holes", shorten(l.token(i)), id, n)
 		}
-		if byID[id] != nil {
-			return nil, fmt.Errorf("tokens %q and %q have the same id %d", shorten(byID[id]), shorten(token), id)
+		if old := place[id]; old > 0 {
+			return fmt.Errorf("tokens %q and %q have the same id %d", shorten(l.token(int(old-1))), shorten(l.token(i)), id)
 		}
-		byID[id] = token
+		place[id] = int32(i + 1)
+		sorted = sorted && int(id) == i
 	}
-	return byID, nil
+	if sorted {
+		return nil
+	}
+	out := tokenList{
+		text: make([]byte, 0, len(l.text)),
+		ends: make([]uint32, 0, n+1),
+		ids:  make([]int32, 0, n),
+	}
+	for id := range int32(n) {
+		out.add(l.token(int(place[id]-1)), id)
+	}
+	*l = out
+	return nil
 }
 
 // build makes the tokeniser, or says which field is wrong.
 func (d *definition) build() (*Tokenizer, error) {
-	byID, err := d.tokens.ordered()
-	if err != nil {
+	if err := d.tokens.order(); err != nil {
 		return nil, in("model.vocab", err)
 	}
-	model := len(byID)
-	t := &Tokenizer{rules: d.rules, maxChars: int(d.maxChars)}
 	if d.maxChars < 1 {
 		return nil, in("model.max_input_chars_per_word", fmt.Errorf("%d: words have at least one character", d.maxChars))
 	}
-	text := make([]byte, 0, d.tokens.bytes)
-	ends := make([]uint32, 1, model+len(d.added)+1)
-	for _, token := range byID {
-		text = append(text, token...)
-		ends = append(ends, uint32(len(text)))
-	}
+	t := &Tokenizer{rules: d.rules, maxChars: int(d.maxChars)}
 	v := &t.vocab
-	v.text, v.ends, v.prefix = string(text), ends, d.prefix
-	if a, b, twice := v.index(model); twice {
-		return nil, in("model.vocab", fmt.Errorf("token %q has two ids, %d and %d", shorten(byID[a]), a, b))
+	v.text, v.ends, v.prefix = string(d.tokens.text), d.tokens.ends, d.prefix
+	if a, b, twice := v.index(len(d.tokens.ids)); twice {
+		return nil, in("model.vocab", fmt.Errorf("token %q has two ids, %d and %d", shorten([]byte(v.token(a))), a, b))
 	}
 	if t.special.Unknown = v.find(d.unknown); t.special.Unknown < 0 {
 		return nil, in("model.unk_token", fmt.Errorf("%q is not in the vocabulary", d.unknown))
@@ -92,6 +102,7 @@ func (d *definition) build() (*Tokenizer, error) {
 	if err := t.buildAdded(d.added); err != nil {
 		return nil, in("added_tokens", err)
 	}
+	var err error
 	if t.special.Before, err = t.checkIDs(d.before); err == nil {
 		t.special.After, err = t.checkIDs(d.after)
 	}
@@ -192,7 +203,8 @@ func (t *Tokenizer) buildAdded(added []addedDefinition) error {
 
 // fingerprint hashes everything that influences ids.
 func (t *Tokenizer) fingerprint() types.VocabID {
-	b := []byte("wordpiece 1")
+	b := make([]byte, 0, 4*len(t.vocab.ends)+len(t.vocab.text)+4096)
+	b = append(b, "wordpiece 1"...)
 	number := func(n int) { b = binary.LittleEndian.AppendUint32(b, uint32(n)) }
 	text := func(s string) { number(len(s)); b = append(b, s...) }
 	flags := func(on ...bool) {

@@ -36,7 +36,6 @@ func unzip(t testing.TB, name string) []byte {
 	return data
 }
 
-
 // uncased returns the tokeniser of all-MiniLM-L6-v2, which is BERT's, uncased.
 func uncased(t testing.TB) *Tokenizer {
 	t.Helper()

@@ -17,16 +17,16 @@ type jsonReader struct {
 	pos  int
 }
 
-// jsonError is a syntax error, or a value of the wrong kind.
-type jsonError struct {
+// offsetError is an error with its place in the file.
+type offsetError struct {
 	pos int
 	msg string
 }
 
-func (e *jsonError) Error() string { return e.msg }
+func (e *offsetError) Error() string { return e.msg }
 
 func (r *jsonReader) fail(format string, args ...any) error {
-	return &jsonError{r.pos, fmt.Sprintf(format, args...)}
+	return &offsetError{r.pos, fmt.Sprintf(format, args...)}
 }
 
 // maxDepth bounds the nesting of values, as encoding/json does.
@@ -203,20 +203,22 @@ func (r *jsonReader) hex() (rune, error) {
 // id reads a number that must be an id: an integer from 0 to 2^31-2.
 func (r *jsonReader) id() (int32, error) {
 	r.peek()
-	start := r.pos
-	raw, err := r.skip(0)
-	if err != nil {
-		return 0, err
-	}
-	v := 0
-	for _, c := range raw {
-		if c < '0' || c > '9' || v > 1<<40 {
-			v = 1 << 40
+	start, v := r.pos, 0
+	for ; r.pos < len(r.data) && v <= maxID; r.pos++ {
+		c := r.data[r.pos]
+		if c < '0' || c > '9' {
 			break
 		}
 		v = 10*v + int(c-'0')
 	}
-	if v > maxID {
+	digits := r.data[start:r.pos]
+	whole := r.pos == len(r.data) || bytes.IndexByte([]byte(".eE0123456789"), r.data[r.pos]) < 0
+	if len(digits) == 0 || v > maxID || digits[0] == '0' && len(digits) > 1 || !whole {
+		r.pos = start
+		raw, err := r.skip(0)
+		if err != nil {
+			return 0, err
+		}
 		r.pos = start
 		return 0, r.fail("%s is no id: ids are integers from 0 to %d", shorten(raw), maxID)
 	}
@@ -340,9 +342,12 @@ func (r *jsonReader) into(v any) error {
 		msg := err.Error()
 		if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
 			start += int(wrong.Offset)
-			msg = fmt.Sprintf("%s: a JSON %s does not fit", wrong.Field, wrong.Value)
+			msg = fmt.Sprintf("a JSON %s does not fit here", wrong.Value)
+			if wrong.Field != "" {
+				msg = wrong.Field + ": " + msg
+			}
 		}
-		return &jsonError{start, msg}
+		return &offsetError{start, msg}
 	}
 	return nil
 }

@@ -63,6 +63,12 @@ func (s *state) general(from, to int) int {
 
 // step reads the character at text[i], normalises it and returns the index behind it.
 func (s *state) step(i, to int) int {
+	if low := s.t.lower[s.text[i]]; low != 0 { // ASCII: nothing to look up
+		s.endRun()
+		s.prev = types.Offset{Start: int32(i), End: int32(i + 1)}
+		s.put(rune(low), isWord, s.prev)
+		return i + 1
+	}
 	r, n := utf8.DecodeRuneInString(s.text[i:to])
 	if r == utf8.RuneError && n <= 1 {
 		n = subpart(s.text[i:to])

@@ -146,7 +146,7 @@ func parseVocab(data []byte) (*definition, error) {
 		rules: rules{cleanText: true, chineseChars: true, stripAccents: true, lowercase: true},
 	}
 	ids := map[string]int64{"[PAD]": -1, "[UNK]": -1, "[CLS]": -1, "[SEP]": -1, "[MASK]": -1}
-	for line := range bytes.Lines(data) {
+	for line := range bytes.Lines(bytes.TrimRight(data, "\r\n")) {
 		token := bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 		id := len(d.tokens.ids)
 		if _, ok := ids[string(token)]; ok {

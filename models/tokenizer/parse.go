@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -42,16 +43,20 @@ type fieldError struct {
 func (e *fieldError) Error() string { return e.err.Error() }
 func (e *fieldError) Unwrap() error { return e.err }
 
+// in adds the field to an error that has none.
 func in(field string, err error) error {
-	if err == nil {
-		return nil
+	if e := (*fieldError)(nil); err == nil || errors.As(err, &e) {
+		return err
 	}
 	return &fieldError{field, err}
 }
 
 // unsupported says that a part of a tokenizer.json is of a kind that this package does not know.
 func unsupported(field, kind, supported string) error {
-	return in(field, fmt.Errorf("%q is not supported, only %s: %w", kind, supported, errors.ErrUnsupported))
+	if kind == "" {
+		kind = "none"
+	}
+	return in(field, fmt.Errorf("%s, where only %s is supported: %w", kind, supported, errors.ErrUnsupported))
 }
 
 // wrap makes an *Error of what went wrong in file.
@@ -61,7 +66,7 @@ func wrap(file string, err error) error {
 	if errors.As(err, &field) {
 		e.Field, e.Err = field.field, field.err
 	}
-	var syntax *jsonError
+	var syntax *offsetError
 	if errors.As(err, &syntax) {
 		e.Offset = int64(syntax.pos)
 	}
@@ -94,17 +99,16 @@ func checkText(data []byte) error {
 	if len(data) > math.MaxInt32 {
 		return fmt.Errorf("%d bytes: the limit is %d", len(data), math.MaxInt32)
 	}
-	for i := 0; !utf8.Valid(data[i:]); {
-		// Valid is fast but does not say where.
-		for i < len(data) {
-			r, n := utf8.DecodeRune(data[i:])
-			if r == utf8.RuneError && n == 1 {
-				return &jsonError{i, "not UTF-8"}
-			}
-			i += n
-		}
+	if utf8.Valid(data) {
+		return nil
 	}
-	return nil
+	for i := 0; ; { // to find the place
+		r, n := utf8.DecodeRune(data[i:])
+		if r == utf8.RuneError && n == 1 {
+			return &offsetError{i, "not UTF-8"}
+		}
+		i += n
+	}
 }
 
 func parseJSON(data []byte) (*definition, error) {
@@ -150,50 +154,47 @@ func parseJSON(data []byte) (*definition, error) {
 }
 
 func (d *definition) parseModel(r *jsonReader) error {
-	kind, vocab, prefix, unknown := "", false, false, false
+	kind, prefix, unknown, vocab, vocabAt := "", false, false, false, -1
 	text := func(v *string) error {
 		b, err := r.string()
 		*v = string(b)
 		return err
 	}
 	d.maxChars = 100
-	// Other kinds have a vocabulary of another shape: the kind is found out first.
-	at := r.pos
 	err := r.object(func(key []byte) error {
-		if string(key) == "type" {
-			return text(&kind)
-		}
-		prefix = prefix || string(key) == "continuing_subword_prefix"
-		_, err := r.skip(0)
-		return err
-	})
-	if err != nil {
-		return in("model", err)
-	}
-	// Files of 2020 have no type; only WordPiece has a prefix of its own.
-	if kind != "WordPiece" && (kind != "" || !prefix) {
-		return unsupported("model.type", kind, "WordPiece")
-	}
-	r.pos = at
-	err = r.object(func(key []byte) error {
 		switch string(key) {
+		case "type":
+			return in("model.type", text(&kind))
 		case "unk_token":
-			unknown = true
-			return in("model.unk_token", text(&d.unknown))
+			// Other kinds may have null here: the kind is checked first.
+			unknown = r.peek() == '"'
+			if unknown {
+				return in("model.unk_token", text(&d.unknown))
+			}
 		case "continuing_subword_prefix":
-			return in("model.continuing_subword_prefix", text(&d.prefix))
+			prefix = r.peek() == '"'
+			if prefix {
+				return in("model.continuing_subword_prefix", text(&d.prefix))
+			}
 		case "max_input_chars_per_word":
 			return in("model.max_input_chars_per_word", r.into(&d.maxChars))
 		case "vocab":
-			vocab = true
-			return in("model.vocab", d.tokens.parse(r))
+			// Other kinds have a vocabulary of another shape.
+			if vocab = true; kind == "WordPiece" {
+				return in("model.vocab", d.tokens.parse(r))
+			}
+			r.peek()
+			vocabAt = r.pos
 		}
 		_, err := r.skip(0)
-		return err
+		return in("model", err)
 	})
 	switch {
 	case err != nil:
 		return err
+	// Files of 2020 have no type; only WordPiece has a longest word.
+	case kind != "WordPiece" && (kind != "" || !prefix):
+		return unsupported("model.type", kind, "WordPiece")
 	case !vocab:
 		return in("model.vocab", errors.New("missing"))
 	case !prefix:
@@ -201,16 +202,22 @@ func (d *definition) parseModel(r *jsonReader) error {
 	case !unknown:
 		return in("model.unk_token", errors.New("missing"))
 	}
-	return nil
+	if vocabAt >= 0 {
+		end := r.pos
+		r.pos = vocabAt
+		err = in("model.vocab", d.tokens.parse(r))
+		r.pos = end
+	}
+	return err
 }
 
 func (d *definition) parseNormalizer(r *jsonReader) error {
 	var n struct {
-		Type                 string
-		Clean_text           *bool
-		Handle_chinese_chars *bool
-		Strip_accents        *bool
-		Lowercase            *bool
+		Type         string `json:"type"`
+		CleanText    *bool  `json:"clean_text"`
+		ChineseChars *bool  `json:"handle_chinese_chars"`
+		StripAccents *bool  `json:"strip_accents"`
+		Lowercase    *bool  `json:"lowercase"`
 	}
 	if err := r.into(&n); err != nil {
 		return err
@@ -218,16 +225,19 @@ func (d *definition) parseNormalizer(r *jsonReader) error {
 	if n.Type != "BertNormalizer" {
 		return unsupported("normalizer.type", n.Type, "BertNormalizer")
 	}
-	for name, flag := range map[string]*bool{
-		"clean_text": n.Clean_text, "handle_chinese_chars": n.Handle_chinese_chars, "lowercase": n.Lowercase,
+	for name, flag := range map[string]struct{ from, to *bool }{
+		"clean_text":           {n.CleanText, &d.rules.cleanText},
+		"handle_chinese_chars": {n.ChineseChars, &d.rules.chineseChars},
+		"lowercase":            {n.Lowercase, &d.rules.lowercase},
 	} {
-		if flag == nil {
+		if flag.from == nil {
 			return in("normalizer."+name, errors.New("missing"))
 		}
+		*flag.to = *flag.from
 	}
-	d.rules = rules{*n.Clean_text, *n.Handle_chinese_chars, *n.Lowercase, *n.Lowercase}
-	if n.Strip_accents != nil {
-		d.rules.stripAccents = *n.Strip_accents
+	d.rules.stripAccents = d.rules.lowercase
+	if n.StripAccents != nil {
+		d.rules.stripAccents = *n.StripAccents
 	}
 	return nil
 }
@@ -249,36 +259,37 @@ type piece struct {
 	Sequence     *struct{ ID string }
 }
 
+// tokenAndID is written as ["[CLS]", 101].
+type tokenAndID struct {
+	token string
+	id    int64
+}
+
+func (p *tokenAndID) UnmarshalJSON(data []byte) error {
+	return json.Unmarshal(data, &[]any{&p.token, &p.id})
+}
+
 func (d *definition) parsePostProcessor(r *jsonReader) error {
 	if r.peek() == 'n' {
 		_, err := r.skip(0)
 		return err
 	}
 	var p struct {
-		Type           string
-		Single         []piece
-		Special_tokens map[string]struct{ IDs []int64 }
-		Cls, Sep       []any
+		Type    string                           `json:"type"`
+		Single  []piece                          `json:"single"`
+		Special map[string]struct{ IDs []int64 } `json:"special_tokens"`
+		CLS     tokenAndID                       `json:"cls"`
+		SEP     tokenAndID                       `json:"sep"`
 	}
 	if err := r.into(&p); err != nil {
 		return err
 	}
 	switch p.Type {
 	case "BertProcessing":
-		for name, pair := range map[string][]any{"cls": p.Cls, "sep": p.Sep} {
-			id, ok := 0.0, len(pair) == 2
-			if ok {
-				id, ok = pair[1].(float64)
-			}
-			if !ok || id != math.Trunc(id) || math.Abs(id) > maxID {
-				return in("post_processor."+name, errors.New("not a token and its id"))
-			}
-			if name == "cls" {
-				d.before = []int64{int64(id)}
-			} else {
-				d.after = []int64{int64(id)}
-			}
+		if p.CLS.token == "" || p.SEP.token == "" {
+			return errors.New("cls or sep is missing")
 		}
+		d.before, d.after = []int64{p.CLS.id}, []int64{p.SEP.id}
 		return nil
 	case "TemplateProcessing":
 		ids := &d.before
@@ -289,7 +300,7 @@ func (d *definition) parsePostProcessor(r *jsonReader) error {
 				texts++
 				ids = &d.after
 			case entry.SpecialToken != nil:
-				token, ok := p.Special_tokens[entry.SpecialToken.ID]
+				token, ok := p.Special[entry.SpecialToken.ID]
 				if !ok {
 					return in("post_processor.special_tokens", fmt.Errorf("%q is missing", entry.SpecialToken.ID))
 				}

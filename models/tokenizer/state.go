@@ -52,8 +52,12 @@ func (s *state) whole(id, start, end int32) {
 	s.emit(id, start, end)
 }
 
-// keptBytes bounds the memory that a state may hold while nobody uses it.
-const keptBytes = 1 << 20
+// The memory that unused states may hold: most hold next to nothing, the first one may have seen a
+// text of a megabyte that is nothing but combining marks.
+const (
+	keptBytes  = 1 << 18
+	firstBytes = 1 << 24
+)
 
 func (s *state) bytes() int {
 	return cap(s.word) + cap(s.norm) +
@@ -77,7 +81,8 @@ func (f *freeList) get() *state {
 
 // put keeps s for a later call, without any trace of the text or of the caller's memory.
 func (f *freeList) put(s *state) {
-	if s.bytes() > keptBytes {
+	size := s.bytes()
+	if size > firstBytes {
 		return
 	}
 	*s = state{
@@ -85,6 +90,10 @@ func (f *freeList) put(s *state) {
 		run: s.run[:0], runSpans: s.runSpans[:0], sorted: s.sorted[:0],
 		norm: s.norm[:0], normSpans: s.normSpans[:0],
 		hashes: s.hashes[:0],
+	}
+	if size > keptBytes {
+		f.slots[0].Store(s)
+		return
 	}
 	for i := range f.slots {
 		if f.slots[i].CompareAndSwap(nil, s) {

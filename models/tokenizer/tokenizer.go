@@ -107,8 +107,8 @@ func (t *Tokenizer) Tokenize(text string) (types.TokenizedText, error) {
 // Errors: *Error if text has 2 GiB or more; dst is then unchanged.
 // Cost:   linear in len(text); no allocation once dst has the capacity.
 func (t *Tokenizer) TokenizeInto(text string, dst *types.TokenizedText) error {
-	if len(text) > math.MaxInt32 {
-		return &Error{Offset: -1, Err: fmt.Errorf("a text of %d bytes: the limit is %d", len(text), math.MaxInt32)}
+	if err := checkLength(len(text)); err != nil {
+		return err
 	}
 	s := t.free.get()
 	s.t, s.text = t, text
@@ -128,6 +128,14 @@ func (t *Tokenizer) TokenizeInto(text string, dst *types.TokenizedText) error {
 	}
 	t.free.put(s)
 	return nil
+}
+
+// checkLength makes sure that offsets fit.
+func checkLength(n int) error {
+	if n <= math.MaxInt32 {
+		return nil
+	}
+	return &Error{Offset: -1, Err: fmt.Errorf("a text of %d bytes: the limit is %d", n, math.MaxInt32)}
 }
 
 // segments splits the text at its added tokens and tokenises what lies between them.

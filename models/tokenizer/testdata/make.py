@@ -74,6 +74,9 @@ PUNCT = list("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~") + ["。", "、", "，", "–"
 SPECIAL = ["[CLS]", "[SEP]", "[MASK]", "[PAD]", "[UNK]", "[cls]", "[MASK", "MASK]", "[[MASK]]", "[unused1]", "[", "]", "[ MASK ]", "[SEP][SEP]"]
 
 
+ADDED = ["the", "[MASK]", "é", "中", "[", "a", "über", "the end", "…", "foo_bar", "\u0438\u0306"]
+
+
 def letters(ranges):
     out = []
     for r in ranges.split():
@@ -99,6 +102,8 @@ def texts(vocab):
     """All texts, as bytes; some are not UTF-8."""
     whole = [t for t in vocab if not t.startswith("##") and t.isalpha()]
     parts = [t[2:] for t in vocab if t.startswith("##")]
+    for n in (2, 3, 4, 6, 9, 15, 40) * 5:
+        yield "".join(RNG.choice(ADDED) + RNG.choice(["", " ", "  ", "\t\u3000", "x", "."]) for _ in range(n))
     yield from ("", " ", "a", "\n\t ", "[MASK]", "\0", "\u0301", "é", "e\u0301", "İ", "ſ", "ﬁ", "Å", "Å")
     yield from SENTENCES
     for s in SENTENCES:
@@ -204,14 +209,13 @@ def settings(spec):
     yield "no template, short words", {"post_processor": None, "model": {"max_input_chars_per_word": 5}}, 18
     yield "BertProcessing, another prefix", {"post_processor": bert, "model": {"continuing_subword_prefix": "re"}}, 18
     yield "no prefix", {"model": {"continuing_subword_prefix": ""}}, 18
-    words = ["the", "[MASK]", "é", "中", "[", "a", "über", "the end", "…", "foo_bar", "\u0438\u0306"]
     for name, flags in {
         "raw": {}, "single": dict(single_word=True), "left": dict(lstrip=True), "right": dict(rstrip=True),
         "both": dict(lstrip=True, rstrip=True, single_word=True),
     }.items():
         for normalized in (False, True):
             added, next_id = list(spec["added_tokens"]), n
-            for w in words:
+            for w in ADDED:
                 if any(a["content"] == w for a in added):
                     continue
                 id = spec["model"]["vocab"].get(w)
@@ -247,7 +251,9 @@ def cases(source):
     for k, (name, patch, share) in enumerate(settings(spec)):
         tokenizer = adapt(spec, patch)
         rows = []
-        for i in range(k % share, len(every), share):
+        for i in range(len(every)):
+            if i >= 35 and i % share != k % share:  # the first ones are full of added tokens
+                continue
             ids, offsets, invalid = encode(tokenizer, every[i])
             rows.append([i, invalid, ids, deltas(offsets)])
         out["settings"].append({"name": name, "patch": patch, "rows": rows})
