@@ -156,13 +156,14 @@ func (t *Tokenizer) fillBytes() {
 func (t *Tokenizer) buildAdded(added []addedDefinition) error {
 	v := &t.vocab
 	seen := map[string]bool{}
+	var more []byte // what the added tokens add to v.text
 	for i := range added {
 		a := &added[i]
 		id := int64(v.find(a.Content))
 		if id < 0 {
 			id = int64(v.size())
-			v.text += a.Content
-			v.ends = append(v.ends, uint32(len(v.text)))
+			more = append(more, a.Content...)
+			v.ends = append(v.ends, uint32(len(v.text)+len(more)))
 		}
 		switch {
 		case a.Content == "":
@@ -176,6 +177,7 @@ func (t *Tokenizer) buildAdded(added []addedDefinition) error {
 		}
 		seen[a.Content] = true
 	}
+	v.text += string(more)
 	var raw, normalized []addedToken
 	// Where two become the same once normalised, special ones win, then the order of the file.
 	for _, special := range []bool{true, false} {
