@@ -4,11 +4,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
+
+// redraw is how often a bar is drawn at most.
+const redraw = 100 * time.Millisecond
 
 // progress is a bar on stderr, or nothing where stderr is no terminal. It is also the writer for
 // messages, which take the bar's line.
@@ -22,8 +26,8 @@ type progress struct {
 func newProgress(cmd *cobra.Command, total int64) *progress {
 	p := &progress{w: cmd.ErrOrStderr()}
 	if total > 0 && isTerminal(p.w) && !isTerminal(cmd.OutOrStdout()) {
-		p.bar = progressbar.NewOptions64(total,
-			progressbar.OptionSetWriter(p.w), progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish())
+		p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.w), progressbar.OptionThrottle(redraw),
+			progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish())
 	}
 	return p
 }
@@ -62,7 +66,7 @@ func (s *stages) set(stage string, done, total int) {
 	if stage != s.stage {
 		s.finish()
 		s.stage = stage
-		s.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(s.w),
+		s.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(s.w), progressbar.OptionThrottle(redraw),
 			progressbar.OptionSetDescription(stage), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true))
 	}
 	s.bar.Set(done)
