@@ -265,6 +265,43 @@ func TestEmbedTokens(t *testing.T) {
 	}
 }
 
+func TestHiddenInto(t *testing.T) {
+	m := open(t, tinyBERT)
+	ids := tokenize(t, m, "hello world").IDs
+	hidden := make([]float32, len(ids)*m.Dim())
+	dst := make([]float32, m.Dim())
+	if err := m.HiddenInto(t.Context(), ids, hidden, dst); err != nil {
+		t.Fatal(err)
+	}
+	if want, _ := embed(t, m, "hello world"); !slices.Equal(dst, want) {
+		t.Error("not the vector of EmbedInto")
+	}
+	mean := make([]float32, m.Dim())
+	for i, v := range hidden {
+		mean[i%m.Dim()] += v
+	}
+	if c := cosine(mean, dst); !(c > 0.999999) {
+		t.Errorf("cosine %v between the vector and the mean of the states", c)
+	}
+	var id *models.IDError
+	if err := m.HiddenInto(t.Context(), []int32{2, 999}, hidden[:2*m.Dim()], dst); !errors.As(err, &id) || id.Index != 1 {
+		t.Errorf("an id outside the vocabulary: %v", err)
+	}
+	var size *models.SizeError
+	if err := m.HiddenInto(t.Context(), ids, hidden[1:], dst); !errors.As(err, &size) || size.Slice != "hidden" {
+		t.Errorf("short hidden: %v", err)
+	}
+	var option *models.OptionError
+	table, err := models.OpenFS(staticModel(t, "f32_mean"), "m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	if err := table.HiddenInto(t.Context(), nil, nil, nil); !errors.As(err, &option) {
+		t.Errorf("states of a table: %v", err)
+	}
+}
+
 func TestEmbedIDsErrors(t *testing.T) {
 	m := open(t, tinyBERT)
 	dst := make([]float32, m.Dim())

@@ -72,6 +72,15 @@ func (e *bertEncoder) embed(ctx context.Context, ids []int32, s *scratch, dst []
 		return err
 	}
 	v := hidden[:len(dst)]
+	if err := e.finish(hidden, v); err != nil {
+		return err
+	}
+	copy(dst, v)
+	return nil
+}
+
+// finish makes v (dim,), which may be the first row of hidden, of the hidden states of a text.
+func (e *bertEncoder) finish(hidden, v []float32) error {
 	e.pooling.pool(hidden, v)
 	if e.normalize {
 		normalize(v)
@@ -79,7 +88,6 @@ func (e *bertEncoder) embed(ctx context.Context, ids []int32, s *scratch, dst []
 	if !finite(v) {
 		return ErrNotFinite
 	}
-	copy(dst, v)
 	return nil
 }
 
@@ -109,7 +117,8 @@ func (p pooling) pool(hidden, dst []float32) {
 
 // staticEncoder is a table of token vectors.
 type staticEncoder struct {
-	table *static.Table
+	table     *static.Table
+	normalize bool // beyond what the table says itself
 }
 
 func (e *staticEncoder) dim() int          { return e.table.Dim() }
@@ -125,7 +134,7 @@ func (e *staticEncoder) offers(f NumberFormat) bool {
 
 func (e *staticEncoder) shape() string {
 	s := fmt.Sprintf("static-%d-mean", e.dim())
-	if e.table.Normalize() {
+	if e.normalize || e.table.Normalize() {
 		s += "-unit"
 	}
 	return s
@@ -135,8 +144,13 @@ func (e *staticEncoder) embed(ctx context.Context, ids []int32, _ *scratch, dst 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	_, err := e.table.EmbedIDsInto(ids, dst)
-	return err
+	if _, err := e.table.EmbedIDsInto(ids, dst); err != nil {
+		return err
+	}
+	if e.normalize {
+		normalize(dst)
+	}
+	return nil
 }
 
 // normalize brings v to length 1; the zero vector stays as it is.

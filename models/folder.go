@@ -68,6 +68,7 @@ func (f *folder) optional(name string, v any) error {
 // modules says where the parts of a model lie and which there are.
 type modules struct {
 	transformer string // folder of weights, configuration and tokeniser
+	static      bool   // the weights are a StaticEmbedding, not a Transformer
 	pooling     string // folder of the Pooling module; "" without modules.json
 	normalize   bool
 }
@@ -99,7 +100,7 @@ func (f *folder) readModules() (modules, error) {
 		}
 		position := slices.Index([]string{"Transformer", "Pooling", "Normalize"}, kind)
 		if kind == "StaticEmbedding" {
-			position = 0
+			position, m.static = 0, true
 		}
 		switch {
 		case position < 0:

@@ -169,9 +169,6 @@ func (m *Model) EmbedIDsInto(ctx context.Context, ids []int32, dst []float32) er
 	if len(dst) != m.Dim() {
 		return &SizeError{"dst", len(dst), m.Dim()}
 	}
-	if limit := m.encoder.positions(); limit > 0 && len(ids) > limit {
-		return &LengthError{Tokens: len(ids), Max: limit}
-	}
 	s := m.free.get()
 	defer m.free.put(s)
 	return m.embedIDs(ctx, s, ids, dst)
@@ -228,18 +225,30 @@ func (m *Model) embedTokens(ctx context.Context, set settings, s *scratch, token
 	return info, m.embedIDs(ctx, s, ids, dst)
 }
 
-// embedIDs checks ids, of which there are not too many, and what the encoder makes of them.
 func (m *Model) embedIDs(ctx context.Context, s *scratch, ids []int32, dst []float32) error {
+	if err := m.checkIDs(ids); err != nil {
+		return err
+	}
+	return m.encoder.embed(ctx, ids, s, dst)
+}
+
+// checkIDs reports whether the encoder can take ids.
+func (m *Model) checkIDs(ids []int32) error {
+	if limit := m.encoder.positions(); limit > 0 {
+		if len(ids) == 0 {
+			return &SizeError{"ids", 0, 1}
+		}
+		if len(ids) > limit {
+			return &LengthError{Tokens: len(ids), Max: limit}
+		}
+	}
 	size := m.encoder.size()
 	for i, id := range ids {
 		if id < 0 || int(id) >= size {
 			return &IDError{Index: i, ID: id, Size: size}
 		}
 	}
-	if len(ids) == 0 && m.encoder.positions() > 0 {
-		return &SizeError{"ids", 0, 1}
-	}
-	return m.encoder.embed(ctx, ids, s, dst)
+	return nil
 }
 
 // scratches keeps the memory of past calls, as many as can run at once.
@@ -261,8 +270,8 @@ func (f scratches) get() *scratch {
 }
 
 func (f scratches) put(s *scratch) {
-	if cap(s.text.IDs) > keep {
-		s.text = types.TokenizedText{}
+	if cap(s.text.IDs) > keep || cap(s.ids) > keep {
+		*s = scratch{}
 	}
 	select {
 	case f <- s:

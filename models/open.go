@@ -25,7 +25,8 @@ import (
 // opts hold for every call that does not say otherwise.
 //
 // Errors: *FormatError for a folder that holds no readable model, *OptionError.
-// Cost:   reads all weights once, to check them and to name the space: 25 ms for 90 MB in the page
+// Cost:   all weights are read once, to check them and to name the space, and the layers' matrices
+// are copied if the file does not align them: 30 ms and 42 MB for all-MiniLM-L6-v2, 90 MB in the page
 // cache.
 func Open(path string, opts ...Option) (*Model, error) {
 	info, err := os.Stat(path)
@@ -91,6 +92,9 @@ func (f *folder) open(opts []Option) (_ *Model, err error) {
 	if m.prompts, err = f.readPrompts(); err != nil {
 		return nil, err
 	}
+	if parts.static && !isStatic(weights) {
+		return nil, modelfile.Errorf(weights.Name(), static.TensorRows, "tensor missing, a table has its rows in it")
+	}
 	if isStatic(weights) {
 		m.encoder, m.defaults.maxTokens, err = f.openStatic(parts, weights, m.tokenizer)
 	} else {
@@ -139,7 +143,7 @@ func (f *folder) openStatic(parts modules, weights *safetensors.File, t *tokeniz
 	if limit > 0 {
 		limit += len(t.Special().Before) + len(t.Special().After) // the table's maker counts without them
 	}
-	return &staticEncoder{table}, limit, nil
+	return &staticEncoder{table, parts.normalize}, limit, nil
 }
 
 // openBERT makes a BERT encoder and the length to which its texts are cut.

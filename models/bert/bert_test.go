@@ -259,6 +259,7 @@ func TestReadConfigErrors(t *testing.T) {
 		`{"model_type":"bert","hidden_size":4611686018427387904}`:            `c.json: "hidden_size": 4611686018427387904 is not between`,
 		`{"model_type":"bert","num_attention_heads":5}`:                      `c.json: "num_attention_heads": 5 heads do not divide hidden_size 768`,
 		`{"model_type":"bert","num_hidden_layers":-1}`:                       `c.json: "num_hidden_layers": -1 is not`,
+		`{"model_type":"bert","max_position_embeddings":1048576}`:            `c.json: "max_position_embeddings": 1048576 tokens of these sizes need more than`,
 		`{"model_type":"bert","hidden_act":"swish"}`:                         `c.json: "hidden_act": "swish" is not supported`,
 		`{"model_type":"bert","layer_norm_eps":-1}`:                          `c.json: "layer_norm_eps": -1 is not between`,
 		`{"model_type":"bert","position_embedding_type":"relative_key"}`:     `c.json: "position_embedding_type": "relative_key"`,

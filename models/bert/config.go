@@ -19,6 +19,10 @@ type Config struct {
 	PositionType     string  `json:"position_embedding_type"`
 }
 
+// maxWorkspace bounds what the longest text takes, in floats: over ten times what a large BERT with
+// 8192 positions needs.
+const maxWorkspace = 1 << 30
+
 // ReadConfig decodes and checks data, the content of the config.json called file. Every error is a
 // *modelfile.Error that names the field.
 func ReadConfig(file string, data []byte) (Config, error) {
@@ -56,6 +60,8 @@ func ReadConfig(file string, data []byte) (Config, error) {
 		return Config{}, modelfile.Errorf(file, "num_attention_heads", "%d heads do not divide hidden_size %d", c.Heads, c.HiddenSize)
 	case !(c.Epsilon >= 0 && c.Epsilon < 1):
 		return Config{}, modelfile.Errorf(file, "layer_norm_eps", "%v is not between 0 and 1", c.Epsilon)
+	case c.Positions*(5*c.HiddenSize+c.IntermediateSize) > maxWorkspace:
+		return Config{}, modelfile.Errorf(file, "max_position_embeddings", "%d tokens of these sizes need more than %d floats of memory", c.Positions, maxWorkspace)
 	case activations[c.Activation] == nil:
 		return Config{}, modelfile.Errorf(file, "hidden_act", "%q is not supported, only gelu, gelu_new and relu are", c.Activation)
 	}

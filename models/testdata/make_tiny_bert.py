@@ -1,7 +1,7 @@
 """Writes tiny-bert/, a seeded random sentence-transformers model, and tiny-bert.safetensors, what the
 reference library computes with it: vectors of the texts in texts.json, the number of tokens seen,
 queries, the vectors of the first 20 texts with the model's prompt for queries, and poolings, those of
-one text under each mode of pooling.
+one text under each mode of pooling, without Normalize.
 
     pip install sentence-transformers safetensors
 """
@@ -64,10 +64,11 @@ def embed(text, **kw):
     return torch.from_numpy(st.encode(text, batch_size=1, **kw)).float()
 
 
-poolings = []  # of one text
-for mode in ("mean", "cls", "max"):
-    st[1].pooling_mode = mode
-    poolings.append(embed("hello world the cat sits"))
+poolings = []
+with torch.no_grad():
+    for mode in ("mean", "cls", "max"):
+        st[1].pooling_mode = mode
+        poolings.append(st[1](st[0](st.tokenize(["hello world the cat sits"])))["sentence_embedding"][0])
 st[1].pooling_mode = "mean"
 
 save_file(
