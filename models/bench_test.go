@@ -9,17 +9,22 @@ import (
 	"github.com/maida-ai/gomai/models"
 )
 
-// BenchmarkEmbed is text to vector on the caller's goroutine with the real model.
+// BenchmarkEmbed is text to vector on the caller's goroutine, special tokens counted.
 func BenchmarkEmbed(b *testing.B) {
-	m := open(b, testmodel.MiniLM(b))
-	for _, tokens := range []int{8, 32, 128} {
-		text := strings.TrimSpace(strings.Repeat("word ", tokens-2))
-		b.Run(fmt.Sprintf("all-MiniLM-L6-v2/f32/%d", tokens), func(b *testing.B) {
+	b.Run("micro/int4", func(b *testing.B) { benchmarkEmbed(b, builtin(b), 9, 32, 128) })
+	b.Run("all-MiniLM-L6-v2/f32", func(b *testing.B) { benchmarkEmbed(b, open(b, testmodel.MiniLM(b)), 8, 32, 128) })
+}
+
+func benchmarkEmbed(b *testing.B, m *models.Model, lengths ...int) {
+	special := m.Tokenizer().Special()
+	for _, tokens := range lengths {
+		text := strings.Repeat("word ", tokens-len(special.Before)-len(special.After))
+		b.Run(fmt.Sprintf("%d", tokens), func(b *testing.B) {
 			b.ReportAllocs()
+			ctx := b.Context()
 			dst := make([]float32, m.Dim())
 			for b.Loop() {
-				info, err := m.EmbedInto(b.Context(), text, dst)
-				if err != nil || info.Tokens != tokens {
+				if info, err := m.EmbedInto(ctx, text, dst); err != nil || info.Tokens != tokens {
 					b.Fatal(info, err)
 				}
 			}
@@ -29,10 +34,17 @@ func BenchmarkEmbed(b *testing.B) {
 
 // BenchmarkOpen reads a model whose pages are in memory.
 func BenchmarkOpen(b *testing.B) {
+	b.Run("micro", func(b *testing.B) { benchmarkOpen(b, models.Builtin) })
 	dir := testmodel.MiniLM(b)
+	b.Run("all-MiniLM-L6-v2", func(b *testing.B) {
+		benchmarkOpen(b, func() (*models.Model, error) { return models.Open(dir) })
+	})
+}
+
+func benchmarkOpen(b *testing.B, open func() (*models.Model, error)) {
 	b.ReportAllocs()
 	for b.Loop() {
-		m, err := models.Open(dir)
+		m, err := open()
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -20,27 +20,17 @@ func (m *Model) HiddenInto(ctx context.Context, ids []int32, hidden, dst []float
 	if !ok {
 		return &OptionError{"HiddenInto", fmt.Sprintf("a model of the kind %s has no hidden states", m.encoder.shape())}
 	}
-	switch {
-	case len(dst) != m.Dim():
+	if len(dst) != m.Dim() {
 		return &SizeError{"dst", len(dst), m.Dim()}
-	case len(hidden) != len(ids)*m.Dim():
-		return &SizeError{"hidden", len(hidden), len(ids) * m.Dim()}
-	case len(ids) > e.positions():
-		return &LengthError{Tokens: len(ids), Max: e.positions()}
+	}
+	if want := len(ids) * m.Dim(); len(hidden) != want {
+		return &SizeError{"hidden", len(hidden), want}
+	}
+	if err := m.checkIDs(ids); err != nil {
+		return err
 	}
 	if err := e.bert.Forward(ctx, ids, hidden); err != nil {
 		return err
 	}
-	e.pooling.pool(hidden, dst)
-	if e.normalize {
-		normalize(dst)
-	}
-	if !finite(hidden) {
-		return ErrNotFinite
-	}
-	return nil
+	return e.finish(hidden, dst)
 }
-
-// Limit is the number of tokens, special ones included, to which the model's maker cuts longer texts;
-// 0 if to none.
-func (m *Model) Limit() int { return m.defaults.maxTokens }

@@ -25,7 +25,7 @@ func Open(dir string) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{
-		Read: m.HiddenInto, HiddenSize: m.Dim(), MaxTokens: m.Limit(),
+		Read: m.HiddenInto, HiddenSize: m.Dim(), MaxTokens: m.Describe().MaxTokens,
 		Tokenizer: m.Tokenizer(), close: m.Close,
 	}
 	err = s.record(dir)
