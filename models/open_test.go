@@ -381,6 +381,30 @@ func TestOpenStatic(t *testing.T) {
 			t.Errorf("%s = %s: %v", c.name, c.content, err)
 		}
 	}
+	// A table's limit is for the text alone: the tokens that its tokeniser adds come on top.
+	marked := tiny(t)
+	weights(t, marked, func(x safetensors.Tensor) []safetensors.Tensor {
+		if x.Name != "embeddings.word_embeddings.weight" {
+			return nil
+		}
+		x.Name = "embeddings"
+		return []safetensors.Tensor{x}
+	})
+	delete(marked, "m/modules.json")
+	for config, want := range map[string]int{`{"max_length":9}`: 11, `{"max_length":null}`: 0, `{}`: 514} {
+		set(marked, "config.json", config)
+		m, err := models.OpenFS(marked, "m")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := m.Describe(); d.MaxTokens != want {
+			t.Errorf("%s: %+v, want %d tokens", config, d, want)
+		}
+		if err := m.Warm(t.Context()); err != nil {
+			t.Errorf("%s: Warm: %v", config, err)
+		}
+		m.Close()
+	}
 	network := tiny(t)
 	set(network, "modules.json", `[{"path":"","type":"sentence_transformers.models.StaticEmbedding"}]`)
 	if _, err := models.OpenFS(network, "m"); err == nil || !strings.Contains(err.Error(), `m/model.safetensors: "embeddings": tensor missing`) {
