@@ -1,56 +1,71 @@
 package graph
 
 import (
+	"maps"
 	"reflect"
 	"unsafe"
 )
 
-// memory is a set of types: those of the elements that engine memory holds in backing arrays. A value
-// may point into engine memory if its type can point to one of them.
-type memory map[reflect.Type]bool
+// typeSet is a set of types.
+type typeSet map[reflect.Type]bool
 
-func union(a, b memory) memory {
-	u := memory{}
-	for t := range a {
-		u[t] = true
+// memory says what engine memory a value may point into.
+type memory struct {
+	held     typeSet // the types of elements that engine memory holds in backing arrays
+	gathered bool    // the value is itself a slice that a Parallel has gathered; its elements are not counted
+}
+
+// inside returns what a value may point into that holds a value of type t with memory m.
+func (m memory) inside(t reflect.Type) memory {
+	in := memory{held: maps.Clone(m.held)}
+	if m.gathered {
+		in.hold(t)
 	}
-	for t := range b {
-		u[t] = true
-	}
+	return in
+}
+
+// or returns what a value may point into that has memory m or n.
+func (m memory) or(n memory) memory {
+	u := memory{held: typeSet{}, gathered: m.gathered || n.gathered}
+	maps.Copy(u.held, m.held)
+	maps.Copy(u.held, n.held)
 	return u
 }
 
-// addCell adds what an engine cell of type t keeps in backing arrays.
-func (m memory) addCell(t reflect.Type) {
+// hold adds what an engine cell of type t keeps in backing arrays.
+func (m *memory) hold(t reflect.Type) {
+	if m.held == nil {
+		m.held = typeSet{}
+	}
 	walk(t, func(u reflect.Type) {
 		if u.Kind() == reflect.Slice {
-			m.addParts(u.Elem())
+			m.holdParts(u.Elem())
 		}
 	})
 }
 
-func (m memory) addParts(t reflect.Type) {
-	m[t] = true
+func (m *memory) holdParts(t reflect.Type) {
+	m.held[t] = true
 	switch t.Kind() {
 	case reflect.Array:
-		m.addParts(t.Elem())
+		m.holdParts(t.Elem())
 	case reflect.Struct:
 		for i := range t.NumField() {
-			m.addParts(t.Field(i).Type)
+			m.holdParts(t.Field(i).Type)
 		}
 	}
 }
 
-// reachedBy reports whether a value of type t may point into m.
-func (m memory) reachedBy(t reflect.Type) (yes bool) {
-	if len(m) == 0 {
+// reachedBy reports whether a value of type t, all of whose parts are counted, may point into the set.
+func (s typeSet) reachedBy(t reflect.Type) (yes bool) {
+	if len(s) == 0 {
 		return false
 	}
 	walk(t, func(u reflect.Type) {
 		switch u.Kind() {
 		case reflect.Slice, reflect.Pointer:
 			e := u.Elem()
-			yes = yes || m[e] || e.Kind() == reflect.Array && m[e.Elem()]
+			yes = yes || s[e] || e.Kind() == reflect.Array && s[e.Elem()]
 		case reflect.Interface, reflect.Func, reflect.UnsafePointer, reflect.Chan:
 			yes = true
 		}
@@ -60,7 +75,7 @@ func (m memory) reachedBy(t reflect.Type) (yes bool) {
 
 // walk calls f for t and every type below it.
 func walk(t reflect.Type, f func(reflect.Type)) {
-	seen := memory{}
+	seen := typeSet{}
 	var visit func(reflect.Type)
 	visit = func(t reflect.Type) {
 		if seen[t] || t == timeType {

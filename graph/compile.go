@@ -32,18 +32,18 @@ func Compile(root *Node) (*WorkflowPlan, error) {
 	c.prog.In = c.newCell(kernel.Cell{Type: c.typ(root.In), Parent: -1})
 	c.prog.Out = c.newCell(kernel.Cell{Type: c.typ(root.Out), Parent: -1})
 	top := scope{info: &kernel.Info{}, root: true}
-	own, err := c.lower(root, c.prog.In, c.prog.Out, top, nil)
+	own, err := c.lower(root, c.prog.In, c.prog.Out, top, memory{})
 	if err != nil {
 		return nil, err
 	}
 	c.emit(kernel.Op{Kind: kernel.OpEnd, Info: top.info})
-	if own.reachedBy(root.Out) {
-		if c.prog.CopyOut, err = (copiers{}).of(root.Out); err != nil {
+	if own.gathered || own.held.reachedBy(root.Out) {
+		if c.prog.CopyOut, err = copyOut(root.Out, own); err != nil {
 			return nil, errorAt(c.last, "what it returns may share engine memory, and %w; mark the step Fresh if it does not, or give the type a method CopyTo", err)
 		}
 	}
 	if c.prog.Lanes > 0 && !frozen(root.In) {
-		c.prog.CopyIn, _ = (copiers{}).of(root.In) // what cannot be copied is the caller's duty
+		c.prog.CopyIn = copyIn(root.In)
 	}
 	return &WorkflowPlan{root: root, program: &c.prog}, nil
 }
@@ -136,6 +136,8 @@ func check(n *Node, path string) error {
 		return errorAt(path, "nil function")
 	case n.Kind != Leaf && n.Kind != Delay && len(n.Kids) == 0:
 		return errorAt(path, "no modules")
+	case n.Kind == Delay && n.In != n.Out:
+		return errorAt(path, "passes on a %s as a %s", n.In, n.Out)
 	case n.Kind == Delay && n.Wait < 0:
 		return errorAt(path, "delay must not be negative, is %v", n.Wait)
 	}
@@ -152,16 +154,16 @@ func check(n *Node, path string) error {
 func (c *compiler) lower(n *Node, in, out int, s scope, own memory) (memory, error) {
 	path := c.pathOf(n, s)
 	if err := check(n, path); err != nil {
-		return nil, err
+		return memory{}, err
 	}
 	if c.prog.Cells[in].Type != c.typ(n.In) || c.prog.Cells[out].Type != c.typ(n.Out) {
-		return nil, errorAt(path, "takes %s and returns %s where %s and %s are wanted",
+		return memory{}, errorAt(path, "takes %s and returns %s where %s and %s are wanted",
 			n.In, n.Out, c.prog.Cells[in].Type.Name, c.prog.Cells[out].Type.Name)
 	}
 	info := &kernel.Info{Path: path, Limits: s.info.Limits, Catch: s.catch, Mark: s.info.Mark, Auth: s.info.Auth}
 	limit, err := c.settings(n, info, s)
 	if err != nil {
-		return nil, err
+		return memory{}, err
 	}
 	if limit.entered {
 		c.emit(kernel.Op{Kind: kernel.OpEnter, N: limit.index, Info: s.info})
@@ -181,7 +183,7 @@ func (c *compiler) lower(n *Node, in, out int, s scope, own memory) (memory, err
 		own, err = c.conditional(n, in, out, inner, own)
 	}
 	if err != nil {
-		return nil, err
+		return memory{}, err
 	}
 	if limit.entered {
 		c.emit(kernel.Op{Kind: kernel.OpExit, Info: info})
@@ -201,7 +203,7 @@ func (c *compiler) settings(n *Node, info *kernel.Info, s scope) (own ownLimit, 
 	bad := func(o *kernel.Option, reason string) error {
 		return &kernel.SettingError{Path: where(n, info.Path), Setting: o.Kind.String(), Reason: reason}
 	}
-	marked := false
+	marked, authorised := false, false
 	for i := range n.Options {
 		o := &n.Options[i]
 		switch o.Kind {
@@ -212,7 +214,9 @@ func (c *compiler) settings(n *Node, info *kernel.Info, s scope) (own ownLimit, 
 		case kernel.OptMetadata:
 			info.Metadata = append(info.Metadata, kernel.Pair{Key: o.Name, Value: o.Text})
 		case kernel.OptAuth:
-			info.Auth = o.Any
+			if !authorised {
+				info.Auth, authorised = *o, true
+			}
 		case kernel.OptSet, kernel.OptSetNamed:
 			set, err := kernel.ResolveSetting(o, n.reads(nil))
 			if err != nil {
@@ -254,14 +258,14 @@ func (c *compiler) settings(n *Node, info *kernel.Info, s scope) (own ownLimit, 
 func (c *compiler) leaf(n *Node, in, out int, info *kernel.Info, own memory) memory {
 	c.last = info.Path
 	info.Out = c.typ(n.Out)
-	if n.has(kernel.OptFresh) || !own.reachedBy(n.Out) {
-		own = nil
+	own = own.inside(n.In)
+	if n.has(kernel.OptFresh) || !own.held.reachedBy(n.Out) {
+		own = memory{}
 	}
 	step := n.Step
 	if n.Into {
 		c.prog.Cells[out].Engine = true
-		own = union(own, nil)
-		own.addCell(n.Out)
+		own.hold(n.Out)
 		if invariants.On {
 			step = checked(n, info.Path)
 		}
@@ -294,7 +298,7 @@ func (c *compiler) sequential(n *Node, in, out int, s scope, own memory) (_ memo
 			to = c.newCell(kernel.Cell{Type: c.typ(k.Out), Parent: -1})
 		}
 		if own, err = c.lower(k, in, to, s, own); err != nil {
-			return nil, err
+			return memory{}, err
 		}
 		in = to
 	}
@@ -305,7 +309,7 @@ func (c *compiler) sequential(n *Node, in, out int, s scope, own memory) (_ memo
 // the fields of the struct.
 func (c *compiler) parallel(n *Node, in, out int, s scope, own memory) (memory, error) {
 	if err := c.parts(n, out, s.path); err != nil {
-		return nil, err
+		return memory{}, err
 	}
 	k := len(c.prog.Forks)
 	fork := kernel.Fork{Begin: c.emit(kernel.Op{Kind: kernel.OpFork, N: k, Info: s.info})}
@@ -329,9 +333,9 @@ func (c *compiler) parallel(n *Node, in, out int, s scope, own memory) (memory, 
 		}
 		o, err := c.lower(kid, in, c.newCell(cell), branch, own)
 		if err != nil {
-			return nil, err
+			return memory{}, err
 		}
-		gathered = union(gathered, o)
+		gathered = gathered.or(o.inside(kid.Out))
 		fork.Joins = append(fork.Joins, c.emit(kernel.Op{Kind: kernel.OpJoin, N: k, Info: s.info}))
 		if all {
 			c.prog.Catches[branch.catch] = kernel.Catch{Begin: fork.Starts[i], End: fork.Joins[i]}
@@ -342,9 +346,7 @@ func (c *compiler) parallel(n *Node, in, out int, s scope, own memory) (memory, 
 	if all {
 		c.emit(kernel.Op{Kind: kernel.OpRaise, N: k, Info: s.info})
 	}
-	if n.Kind == Parallel {
-		gathered.addCell(n.Out) // the slice is engine memory too
-	}
+	gathered.gathered = n.Kind == Parallel
 	return gathered, nil
 }
 
@@ -376,16 +378,19 @@ func (c *compiler) parts(n *Node, out int, path string) error {
 // memory that belongs to somebody else.
 func (c *compiler) conditional(n *Node, in, out int, s scope, own memory) (memory, error) {
 	if len(n.Kids) != 3 || n.Kids[0].Out != reflect.TypeFor[bool]() {
-		return nil, errorAt(s.path, "takes a predicate and two modules")
+		return memory{}, errorAt(s.path, "takes a predicate and two modules")
 	}
 	yes := c.newCell(kernel.Cell{Type: c.typ(n.Kids[0].Out), Parent: -1})
 	if _, err := c.lower(n.Kids[0], in, yes, s, own); err != nil {
-		return nil, err
+		return memory{}, err
 	}
 	branch := c.emit(kernel.Op{Kind: kernel.OpBranch, In: yes, Info: s.info})
 	var jump int
 	var all memory
 	for i, kid := range n.Kids[1:] {
+		if kid.Out != n.Out {
+			return memory{}, errorAt(s.path, "module %d returns %s, not %s", i+2, kid.Out, n.Out)
+		}
 		to := out
 		if !flat(n.Out) {
 			to = c.newCell(kernel.Cell{Type: c.typ(kid.Out), Parent: -1})
@@ -394,9 +399,9 @@ func (c *compiler) conditional(n *Node, in, out int, s scope, own memory) (memor
 		inner.path = s.path + [...]string{"[then]", "[else]"}[i]
 		o, err := c.lower(kid, in, to, inner, own)
 		if err != nil {
-			return nil, err
+			return memory{}, err
 		}
-		all = union(all, o)
+		all = all.or(o)
 		if to != out {
 			c.emit(kernel.Op{Kind: kernel.OpMove, In: to, Out: out, Info: s.info})
 		}

@@ -94,31 +94,57 @@ func frozen(t reflect.Type) bool {
 type copyFunc func(dst, src unsafe.Pointer)
 
 // copiers builds deep copies, one per type, so that recursive types end.
-type copiers map[reflect.Type]*copyFunc
+type copiers struct {
+	built map[reflect.Type]*copyFunc
+	// what decides which parts need no copy of their own: true means that a value of the type is moved
+	shared func(reflect.Type) bool
+	// lenient moves what cannot be copied; otherwise it is an error
+	lenient bool
+}
 
-// of returns a deep copy for t that reuses the slices that dst has.
+// copyOut returns what copies a value of type t out of engine memory, reusing the slices that dst has.
+// What cannot point there, as own says, is moved.
+func copyOut(t reflect.Type, own memory) (copyFunc, error) {
+	c := copiers{built: map[reflect.Type]*copyFunc{}, shared: func(t reflect.Type) bool { return !own.held.reachedBy(t) }}
+	if own.gathered {
+		return c.build(t)
+	}
+	return c.of(t)
+}
+
+// copyIn returns what copies an input of type t into fresh memory: slices at every depth, also in
+// structs and arrays. Pointers, maps, interfaces, functions and channels are moved: what they point to
+// is shared with the caller.
+func copyIn(t reflect.Type) copyFunc {
+	c := copiers{built: map[reflect.Type]*copyFunc{}, shared: frozen, lenient: true}
+	f, _ := c.of(t)
+	return f
+}
+
+// of returns the copy for t.
 func (c copiers) of(t reflect.Type) (copyFunc, error) {
-	if f := c[t]; f != nil {
+	if f := c.built[t]; f != nil {
 		return func(dst, src unsafe.Pointer) { (*f)(dst, src) }, nil
 	}
 	f := new(copyFunc)
-	c[t] = f
+	c.built[t] = f
+	if c.shared(t) && !copiesItself(t) {
+		*f = describe(t).Move
+		return *f, nil
+	}
 	var err error
 	*f, err = c.build(t)
+	if err != nil && c.lenient {
+		*f, err = describe(t).Move, nil
+	}
 	return *f, err
 }
 
 func (c copiers) build(t reflect.Type) (copyFunc, error) {
-	size := t.Size()
-	switch {
-	case copiesItself(t):
+	if copiesItself(t) {
 		return func(dst, src unsafe.Pointer) {
 			reflect.NewAt(t, src).MethodByName("CopyTo").Call([]reflect.Value{reflect.NewAt(t, dst)})
 		}, nil
-	case flat(t):
-		return func(dst, src unsafe.Pointer) { moveBytes(dst, src, size) }, nil
-	case frozen(t):
-		return func(dst, src unsafe.Pointer) { reflect.NewAt(t, dst).Elem().Set(reflect.NewAt(t, src).Elem()) }, nil
 	}
 	switch t.Kind() {
 	case reflect.Struct:

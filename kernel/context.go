@@ -38,7 +38,7 @@ type view struct {
 	deadline int64 // noDeadline: none
 	set      []Setting
 	meta     []Pair
-	auth     any
+	auth     *credentials
 	id       uint64
 }
 
@@ -119,11 +119,11 @@ func Metadata(ctx context.Context, key string) string {
 func Auth(ctx context.Context) any {
 	for c := stepContext(ctx); c != nil; {
 		v := c.look()
-		switch {
-		case v.auth != nil:
-			return v.auth
-		case v.step.Auth != nil:
-			return v.step.Auth
+		if v.auth != nil {
+			return v.auth.value
+		}
+		if auth, ok := v.step.Auth.Any.(*credentials); ok {
+			return auth.value
 		}
 		c = stepContext(v.parent)
 	}

@@ -126,6 +126,9 @@ func (e *Engine) Start(ctx context.Context, opts []Option) (*Frame, error) {
 	if f == nil {
 		return nil, ErrClosed
 	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
 	f.pc, f.parent = 0, ctx
 	l := e.prog.Limits[0]
 	if len(opts) > 0 {
@@ -161,7 +164,7 @@ func (f *Frame) apply(opts []Option, l *Limit) error {
 		case OptMetadata:
 			f.meta = append(f.meta, Pair{o.Name, o.Text})
 		case OptAuth:
-			f.auth = o.Any
+			f.auth, _ = o.Any.(*credentials)
 		case OptTrace:
 			f.trace, _ = o.Any.(*TraceHandle)
 			f.eager = f.trace != nil
@@ -206,8 +209,11 @@ func ResolveSetting(o *Option, keys []*Key) (Setting, error) {
 }
 
 func (f *Frame) startLimit(l Limit) limit {
-	if !l.At.IsZero() {
-		return limit{at: f.sched.Since(l.At)}
+	switch {
+	case !l.At.IsZero():
+		return limit{at: f.sched.At(l.At)}
+	case l.After > sched.Remembered:
+		return limit{at: sched.Add(f.sched.Now(), l.After)}
 	}
 	return limit{after: l.After, beat: f.beat}
 }

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"context"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -57,7 +58,7 @@ type Frame struct {
 	limits      []limit
 	set         []Setting
 	meta        []Pair
-	auth        any
+	auth        *credentials
 	id          uint64 // 0: nobody has asked
 
 	trace    *TraceHandle
@@ -177,8 +178,12 @@ func (f *Frame) resolve() {
 	}
 	for i, k := range p.Forks {
 		j := join{end: at[k.End]}
-		for _, s := range k.Starts {
-			j.starts = append(j.starts, at[s])
+		for _, suspending := range [...]bool{true, false} { // what waits begins to wait first
+			for b, s := range k.Starts {
+				if suspends[k.Joins[b]] > suspends[s] == suspending {
+					j.starts = append(j.starts, at[s])
+				}
+			}
 		}
 		f.joins[i] = j
 	}
@@ -187,15 +192,37 @@ func (f *Frame) resolve() {
 // In is the input cell. The caller fills it between Start and Run.
 func (f *Frame) In() unsafe.Pointer { return f.in }
 
-// CopiesInput reports whether the input must be copied with Program.CopyIn, because a run on the lane
-// could outlive the call and read it.
+// CopiesInput reports whether the input must be copied with CopyIn, because a run on the lane could
+// outlive the call and read it.
 func (f *Frame) CopiesInput() bool { return f.lane && f.engine.prog.CopyIn != nil }
 
-// Out is the output cell. Without Program.CopyOut the value in it is the caller's.
+// CopyIn copies the input at src deeply to fresh memory at dst.
+func (f *Frame) CopyIn(dst, src unsafe.Pointer) error {
+	return f.copyValue(f.engine.prog.CopyIn, dst, src)
+}
+
+// Out is the output cell. Unless CopiesOutput, the value in it is the caller's.
 func (f *Frame) Out() unsafe.Pointer { return f.out }
 
-// Result is scratch of the output's type, for lending the caller's slices to Program.CopyOut.
+// CopiesOutput reports whether the output must be copied with CopyOut.
+func (f *Frame) CopiesOutput() bool { return f.engine.prog.CopyOut != nil }
+
+// Result is a cell of the output's type: CopyOut copies the output there, into what slices it finds.
 func (f *Frame) Result() unsafe.Pointer { return f.result }
+
+// CopyOut copies the output out of engine memory to Result.
+func (f *Frame) CopyOut() error { return f.copyValue(f.engine.prog.CopyOut, f.result, f.out) }
+
+// copyValue calls a copy, which may call a method of the user's: its panic becomes an error.
+func (f *Frame) copyValue(deepCopy func(dst, src unsafe.Pointer), dst, src unsafe.Pointer) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = f.fail(f.pc, &PanicError{p, debug.Stack()})
+		}
+	}()
+	deepCopy(dst, src)
+	return nil
+}
 
 // callIDs numbers the calls in which somebody asked for a step's id.
 var callIDs atomic.Uint64
@@ -222,7 +249,7 @@ func (f *Frame) deadline(i *Info) int64 {
 func (l *limit) due(s *sched.Sched) int64 {
 	switch {
 	case l.after > 0:
-		return s.Anchor(l.beat) + int64(l.after)
+		return sched.Add(s.Anchor(l.beat), l.after)
 	case l.at != 0:
 		return l.at
 	}

@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/maida-ai/gomai/internal/invariants"
+	"github.com/maida-ai/gomai/sched"
 )
 
 // Run runs the program on the caller's goroutine. On a nil error the result is in Out.
@@ -119,13 +120,19 @@ func (f *Frame) onBeat(o *op) (*op, error) {
 		return nil, f.fail(o.pc, err)
 	}
 	now := f.sched.Now()
-	if f.limits[0].due(f.sched) <= now {
-		return nil, f.fail(f.pc, context.DeadlineExceeded)
-	}
 	if f.deadline(o.info) <= now {
-		return f.caughtBy(o.info.Catch, f.fail(f.pc, context.DeadlineExceeded))
+		return f.late(f.pc)
 	}
 	return o, nil
+}
+
+// late ends the call, or the WaitAll branch round the step at pc, because a limit round it is over.
+func (f *Frame) late(pc int32) (*op, error) {
+	err := f.fail(pc, context.DeadlineExceeded)
+	if f.limits[0].due(f.sched) <= f.sched.Now() { // the call's own: there is nothing to go on with
+		return nil, err
+	}
+	return f.caughtBy(f.ops[pc].info.Catch, err)
 }
 
 // exec runs o, of any kind.
@@ -141,13 +148,14 @@ func (f *Frame) exec(o *op) (*op, error) {
 		now := f.sched.Now()
 		f.waits = append(f.waits, waiting{
 			pc: o.pc, start: now, deadline: f.deadline(o.info),
-			at: now + int64(f.engine.prog.Ops[o.n].Wait),
+			at: sched.Add(now, f.engine.prog.Ops[o.n].Wait),
 		})
 		return f.next()
 	case OpEnter:
 		f.limits[o.n] = f.startLimit(f.engine.prog.Limits[o.n])
 	case OpFork:
 		j := &f.joins[o.n]
+		next = j.starts[0]
 		j.open = int32(len(j.starts))
 		for i := len(j.starts) - 1; i > 0; i-- {
 			f.ready = append(f.ready, j.starts[i])

@@ -17,7 +17,7 @@ const (
 	OptTimeout                // With, call: Word is a time.Duration
 	OptDeadline               // With, call: At
 	OptMetadata               // With, call: Name, Text
-	OptAuth                   // With, call: Any
+	OptAuth                   // With, call: NewAuth makes it
 	OptSet                    // With, call: Key, Word or Any
 	OptSetNamed               // With, call: Name, Any
 	OptTrace                  // call: Any is a *TraceHandle
@@ -55,6 +55,14 @@ type Option struct {
 	Text string
 	Any  any
 }
+
+// credentials keeps what Auth was given out of anything that prints or encodes what it is part of.
+type credentials struct {
+	value any
+}
+
+// NewAuth returns the option that sets what Auth returns.
+func NewAuth(v any) Option { return Option{Kind: OptAuth, Any: &credentials{v}} }
 
 func (o Option) String() string {
 	switch o.Kind {

@@ -45,7 +45,7 @@ type Info struct {
 	Limits   []int // the Limits round it, outer first; 0, the call's, is not listed
 	Settings []Setting
 	Metadata []Pair
-	Auth     any
+	Auth     Option     // OptAuth or OptNone
 	Mark     OptionKind // OptBlocking, OptComputing or OptNone
 	Catch    int        // the WaitAll branch that its error ends; 0: it ends the call
 	Out      *Type

@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"context"
 	"errors"
 	"math"
 	"runtime/debug"
@@ -50,6 +49,9 @@ func (f *Frame) blockingStep(o *op) (*op, error) {
 	}
 	deadline := f.deadline(o.info)
 	start := f.sched.Now()
+	if deadline <= start {
+		return f.late(o.pc)
+	}
 	ctx := &Context{frame: f, view: f.snapshot(o.pc)}
 	ctx.state.Store(pinned)
 	if deadline == noDeadline && !f.cancellable && len(f.joins) == 0 {
@@ -72,6 +74,9 @@ func (f *Frame) blockingStep(o *op) (*op, error) {
 		return f.stepFailed(o.pc, start, err)
 	}
 	f.waits = append(f.waits, waiting{pc: o.pc, start: start, at: math.MaxInt64, deadline: deadline, run: r})
+	if f.trace != nil {
+		f.boundary = f.sched.Now()
+	}
 	return f.next()
 }
 
@@ -81,32 +86,37 @@ func (e *Engine) submit(r *laneRun) error {
 		e.onLane.Add(-1)
 		return sched.ErrOverloaded
 	}
-	err := e.sched.Go(r.run)
+	err := e.sched.Go(r)
 	if err != nil {
 		e.onLane.Add(-1)
 	}
 	return err
 }
 
-// run is what a goroutine of the lane does.
-func (r *laneRun) run() {
-	e := r.engine
-	start := e.sched.Now()
+// Run is what a goroutine of the lane does.
+func (r *laneRun) Run() {
+	start := r.engine.sched.Now()
 	r.err = ErrGoexit
 	defer func() {
 		if p := recover(); p != nil {
 			r.err = &PanicError{p, debug.Stack()}
 		}
-		r.took = e.sched.Now() - start
+		r.took = r.engine.sched.Now() - start
 		r.ctx.end()
-		e.onLane.Add(-1)
-		if r.state.CompareAndSwap(runActive, runDone) {
-			r.wake <- r
-		} else {
-			e.abandoned.Add(-1)
-		}
 	}()
 	r.err = r.step(r.ctx, r.in, r.out)
+}
+
+// Over tells the caller, unless it has left, once the goroutine is free again: its next blocking step
+// must not find the lane full because of this one.
+func (r *laneRun) Over() {
+	e := r.engine
+	e.onLane.Add(-1)
+	if r.state.CompareAndSwap(runActive, runDone) {
+		r.wake <- r
+	} else {
+		e.abandoned.Add(-1)
+	}
 }
 
 // next returns the op to go on with when a branch is suspended or has ended: of a branch that is
@@ -123,7 +133,7 @@ func (f *Frame) next() (*op, error) {
 		for i := range f.waits {
 			w := &f.waits[i]
 			if w.deadline <= now {
-				return f.expired(i)
+				return f.late(w.pc)
 			}
 			if w.at <= now && (due < 0 || w.at < f.waits[due].at) {
 				due = i
@@ -168,16 +178,6 @@ func (f *Frame) wakeAt(ns int64) <-chan time.Time {
 	return f.timer.C
 }
 
-// expired ends the wait i at its deadline.
-func (f *Frame) expired(i int) (*op, error) {
-	w := f.waits[i]
-	err := f.fail(w.pc, context.DeadlineExceeded)
-	if f.limits[0].due(f.sched) <= f.sched.Now() { // the call's own
-		return nil, err
-	}
-	return f.caughtBy(f.ops[w.pc].info.Catch, err)
-}
-
 // delayOver ends the delay i.
 func (f *Frame) delayOver(i int) (*op, error) {
 	w := f.waits[i]
@@ -199,7 +199,7 @@ func (f *Frame) laneOver(r *laneRun) (*op, error) {
 		}
 		f.engine.ranOnLane(f.ops[r.pc].info, r.took)
 		if w.deadline <= f.sched.Now() { // it came too late
-			return f.expired(i)
+			return f.late(w.pc)
 		}
 		f.drop(i)
 		if r.err != nil {

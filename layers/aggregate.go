@@ -166,7 +166,8 @@ func Min[T cmp.Ordered](v []T) (m T, err error) {
 	return m, nil
 }
 
-// Majority returns the most frequent value; of several the one that comes first.
+// Majority returns the most frequent value; of several the one that comes first. NaN equals nothing, so
+// it comes out only if there is nothing else.
 func Majority[T comparable](v []T) (m T, err error) {
 	if len(v) == 0 {
 		return m, ErrEmpty
@@ -175,7 +176,8 @@ func Majority[T comparable](v []T) (m T, err error) {
 	for _, x := range v {
 		count[x]++
 	}
-	best := 0
+	m = v[0]
+	best := count[m]
 	for _, x := range v {
 		if count[x] > best {
 			best, m = count[x], x

@@ -65,22 +65,25 @@ func (e *Engine[I, O]) CallInto(ctx context.Context, in I, out *O, opts ...Optio
 	}
 	if f.CopiesInput() {
 		own, from := new(I), in // fresh memory, because the result may hold part of it
-		e.plan.Program().CopyIn(unsafe.Pointer(own), unsafe.Pointer(&from))
+		err = f.CopyIn(unsafe.Pointer(own), unsafe.Pointer(&from))
 		*(*I)(f.In()) = *own
 	} else {
 		*(*I)(f.In()) = in
 	}
-	if err = f.Run(); err == nil {
-		if c := e.plan.Program().CopyOut; c != nil {
-			// By way of a cell, so that out does not escape.
-			res := (*O)(f.Result())
-			*res = *out
-			c(f.Result(), f.Out())
-			*out = *res
-			*res = *new(O)
-		} else {
-			*out = *(*O)(f.Out())
+	if err == nil {
+		err = f.Run()
+	}
+	switch {
+	case err != nil:
+	case f.CopiesOutput():
+		result := (*O)(f.Result()) // by way of a cell, so that out does not escape
+		*result = *out
+		if err = f.CopyOut(); err == nil {
+			*out = *result
 		}
+		*result = *new(O)
+	default:
+		*out = *(*O)(f.Out())
 	}
 	f.Release()
 	return err

@@ -54,7 +54,7 @@ func Metadata(key, value string) Option {
 }
 
 // Auth sets what kernel.Auth returns. Errors, traces and Explain never print it.
-func Auth(v any) Option { return Option{Kind: kernel.OptAuth, Any: v} }
+func Auth(v any) Option { return kernel.NewAuth(v) }
 
 // Trace lets a call fill t.
 func Trace(t *TraceHandle) Option { return Option{Kind: kernel.OptTrace, Any: t} }

@@ -12,8 +12,12 @@ const (
 	// NoBeat is a number that no beat has.
 	NoBeat = ^uint32(0)
 
-	quietBeats = 8    // beats without a call after which the clock stops
-	ringLen    = 4096 // beats whose time is remembered
+	// Remembered is a little less than what the clock remembers of the past. A longer duration is not
+	// to be counted from an Anchor.
+	Remembered = (ringLen - 2) * BeatLength
+
+	quietBeats = 8       // beats without a call after which the clock stops
+	ringLen    = 1 << 13 // beats whose time is remembered
 )
 
 // clock counts beats. A runtime timer advances it every BeatLength while calls come in; after
@@ -25,9 +29,9 @@ type clock struct {
 	beat    atomic.Uint32 // number of the last beat, 0: stopped
 	touched atomic.Bool   // a call began since the last beat
 	_       [64]byte      // what is polled shares no cache line with what is written
-	ring    [ringLen]atomic.Int64
 	mu      sync.Mutex
 	last    uint32
+	ring    [ringLen]int64 // when beat n was, at n % ringLen
 	quiet   int
 	timer   *time.Timer
 }
@@ -57,10 +61,11 @@ func (c *clock) wind() uint32 {
 
 // advance makes a beat and arms the timer for the next one. The caller holds mu.
 func (c *clock) advance() {
-	if c.last++; c.last == NoBeat {
-		c.last = 1
+	now := c.now()
+	for done := false; !done; done = c.last != NoBeat && c.last != 0 { // numbers that no beat may have
+		c.last++
+		c.ring[c.last%ringLen] = now
 	}
-	c.ring[c.last%ringLen].Store(c.now())
 	c.beat.Store(c.last)
 	if c.timer == nil {
 		c.timer = time.AfterFunc(BeatLength, c.tick)
@@ -86,13 +91,12 @@ func (c *clock) tick() {
 
 func (c *clock) anchor(n uint32) int64 {
 	c.mu.Lock() // slow paths only
-	last := c.last
-	c.mu.Unlock()
-	switch d := last - n; {
+	defer c.mu.Unlock()
+	switch d := c.last - n; {
 	case d == 0:
 		return c.now()
 	case d < ringLen:
-		return c.ring[(n+1)%ringLen].Load()
+		return c.ring[(n+1)%ringLen]
 	default: // forgotten: beats come no earlier than BeatLength apart
 		return c.now() - int64(d-1)*int64(BeatLength)
 	}

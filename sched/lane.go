@@ -20,11 +20,11 @@ type lane struct {
 }
 
 type worker struct {
-	work  chan func() // closed: go home
-	since time.Time   // idle since
+	work  chan Work // closed: go home
+	since time.Time // idle since
 }
 
-func (l *lane) run(f func()) error {
+func (l *lane) run(work Work) error {
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
@@ -35,7 +35,7 @@ func (l *lane) run(f func()) error {
 		l.idle[n-1] = nil
 		l.idle = l.idle[:n-1]
 		l.mu.Unlock()
-		w.work <- f
+		w.work <- work
 		return nil
 	}
 	if l.count >= l.max {
@@ -44,24 +44,28 @@ func (l *lane) run(f func()) error {
 	}
 	l.count++
 	l.mu.Unlock()
-	w := &worker{work: make(chan func(), 1)}
-	go w.loop(l, f)
+	w := &worker{work: make(chan Work, 1)}
+	go w.loop(l, work)
 	return nil
 }
 
-// loop runs f and what follows. Work that calls Goexit ends this goroutine, not the lane.
-func (w *worker) loop(l *lane, f func()) {
+// loop does work and what follows. Work that calls Goexit ends this goroutine, not the lane.
+func (w *worker) loop(l *lane, work Work) {
 	defer func() {
 		l.mu.Lock()
 		l.count--
 		l.mu.Unlock()
+		if work != nil {
+			work.Over()
+		}
 	}()
-	for ok := true; ok; f, ok = <-w.work {
-		f()
-		f = nil
+	for work != nil {
+		work.Run()
 		if !l.park(w) {
 			return
 		}
+		work.Over()
+		work = <-w.work
 	}
 }
 

@@ -5,6 +5,7 @@ package sched
 
 import (
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -68,9 +69,17 @@ func (s *Sched) Stats() Stats {
 	return Stats{Blocking: n, Idle: idle, Ticking: s.clock.beat.Load() != 0}
 }
 
-// Go runs f on the lane. It never waits: without a free goroutine it returns ErrOverloaded.
-// f may panic with nobody to catch it, so it recovers itself; it may call runtime.Goexit.
-func (s *Sched) Go(f func()) error { return s.lane.run(f) }
+// Work is what a goroutine of the lane does.
+type Work interface {
+	// Run does it. Nobody catches its panics, so it recovers itself; it may call runtime.Goexit.
+	Run()
+	// Over is called after Run, when the goroutine is free for other work or has left the lane: who
+	// hears of it there may count on a free goroutine. It returns soon.
+	Over()
+}
+
+// Go runs w on the lane. It never waits: without a free goroutine it returns ErrOverloaded.
+func (s *Sched) Go(w Work) error { return s.lane.run(w) }
 
 // Now is the time since the scheduler was made, in nanoseconds.
 func (s *Sched) Now() int64 { return s.clock.now() }
@@ -78,8 +87,17 @@ func (s *Sched) Now() int64 { return s.clock.now() }
 // Time converts what Now returns.
 func (s *Sched) Time(ns int64) time.Time { return s.clock.base.Add(time.Duration(ns)) }
 
-// Since converts t to the scale of Now.
-func (s *Sched) Since(t time.Time) int64 { return int64(t.Sub(s.clock.base)) }
+// At converts t to the scale of Now. A time without a monotonic reading is where the wall clock says
+// now that it is.
+func (s *Sched) At(t time.Time) int64 { return Add(s.Now(), time.Until(t)) }
+
+// Add returns t + d, the last of all times if that is beyond it.
+func Add(t int64, d time.Duration) int64 {
+	if sum := t + int64(d); d < 0 || sum >= t {
+		return sum
+	}
+	return math.MaxInt64
+}
 
 // Beat is the word that holds the number of the clock's last beat, 0 while the clock stands. Whoever
 // polls it and finds another number than the last time calls Begin.
@@ -90,5 +108,6 @@ func (s *Sched) Begin() uint32 { return s.clock.begin() }
 
 // Anchor returns a time, on the scale of Now, at or after something that began during beat n: the
 // first beat after it, or now if there was none yet. What is due a duration after an anchor is never
-// early, however late beats are, and late by one beat at the most.
+// early, however late beats are, and late by one beat at the most if n is not longer ago than
+// Remembered.
 func (s *Sched) Anchor(n uint32) int64 { return s.clock.anchor(n) }
