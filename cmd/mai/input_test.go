@@ -142,3 +142,18 @@ func TestBatchesBoundMemory(t *testing.T) {
 		}
 	}
 }
+
+// The error of a cancelled context is never lost, whoever notices first.
+func TestBatchesCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 200 {
+		var last error
+		for _, err := range (&texts{name: "f", r: strings.NewReader("a\nb\n")}).batches(ctx) {
+			last = err
+		}
+		if !errors.Is(last, context.Canceled) {
+			t.Fatalf("the texts end with %v", last)
+		}
+	}
+}
