@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -143,14 +144,20 @@ func TestBatchesBoundMemory(t *testing.T) {
 	}
 }
 
-// The error of a cancelled context is never lost, whoever notices first.
+// The error of a cancelled context is never lost, whoever notices first: here the goroutine that reads
+// has time to end while the consumer is busy.
 func TestBatchesCancelled(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	for range 200 {
+	lines := strings.Repeat("a\n", 2*maxBatch)
+	for range 100 {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
 		var last error
-		for _, err := range (&texts{name: "f", r: strings.NewReader("a\nb\n")}).batches(ctx) {
+		for _, err := range (&texts{name: "f", r: strings.NewReader(lines)}).batches(ctx) {
 			last = err
+			cancel()
+			for range 100 {
+				runtime.Gosched()
+			}
 		}
 		if !errors.Is(last, context.Canceled) {
 			t.Fatalf("the texts end with %v", last)
