@@ -31,7 +31,7 @@ func Compile(root *Node) (*WorkflowPlan, error) {
 	}
 	c.prog.In = c.newCell(kernel.Cell{Type: c.typ(root.In), Parent: -1})
 	c.prog.Out = c.newCell(kernel.Cell{Type: c.typ(root.Out), Parent: -1})
-	top := scope{info: &kernel.Info{}, root: true}
+	top := scope{info: &kernel.Info{Path: where(root, root.label())}, root: true}
 	own, err := c.lower(root, c.prog.In, c.prog.Out, top, memory{})
 	if err != nil {
 		return nil, err
@@ -59,10 +59,11 @@ type compiler struct {
 
 // scope is what a node inherits from those round it.
 type scope struct {
-	info  *kernel.Info
-	path  string
-	catch int
-	root  bool
+	info   *kernel.Info
+	path   string
+	catch  int
+	forked bool
+	root   bool
 }
 
 func (c *compiler) typ(t reflect.Type) *kernel.Type {
@@ -160,7 +161,9 @@ func (c *compiler) lower(n *Node, in, out int, s scope, own memory) (memory, err
 		return memory{}, errorAt(path, "takes %s and returns %s where %s and %s are wanted",
 			n.In, n.Out, c.prog.Cells[in].Type.Name, c.prog.Cells[out].Type.Name)
 	}
-	info := &kernel.Info{Path: path, Limits: s.info.Limits, Catch: s.catch, Mark: s.info.Mark, Auth: s.info.Auth}
+	info := &kernel.Info{
+		Path: where(n, path), Limits: s.info.Limits, Forked: s.forked, Catch: s.catch, Mark: s.info.Mark, Auth: s.info.Auth,
+	}
 	limit, err := c.settings(n, info, s)
 	if err != nil {
 		return memory{}, err
@@ -168,7 +171,7 @@ func (c *compiler) lower(n *Node, in, out int, s scope, own memory) (memory, err
 	if limit.entered {
 		c.emit(kernel.Op{Kind: kernel.OpEnter, N: limit.index, Info: s.info})
 	}
-	inner := scope{info: info, path: path, catch: s.catch}
+	inner := scope{info: info, path: path, catch: s.catch, forked: s.forked}
 	switch n.Kind {
 	case Leaf:
 		own = c.leaf(n, in, out, info, own)
@@ -322,6 +325,7 @@ func (c *compiler) parallel(n *Node, in, out int, s scope, own memory) (memory, 
 	gathered := memory{}
 	for i, kid := range n.Kids {
 		branch := s
+		branch.forked = s.forked || len(n.Kids) > 1
 		branch.path = fmt.Sprintf("%s[%d]", s.path, i)
 		if all {
 			branch.catch = fork.Catch + i
@@ -353,7 +357,7 @@ func (c *compiler) parallel(n *Node, in, out int, s scope, own memory) (memory, 
 // parts prepares the cell that the branches of n write into.
 func (c *compiler) parts(n *Node, out int, path string) error {
 	for i, k := range n.Kids {
-		want := n.Out
+		var want reflect.Type
 		switch {
 		case n.Kind == Parallel && n.Out.Kind() == reflect.Slice:
 			want = n.Out.Elem()

@@ -9,7 +9,7 @@ import (
 	"os"
 	"time"
 
-	. "github.com/maida-ai/gomai/layers"
+	"github.com/maida-ai/gomai/layers"
 	"github.com/maida-ai/gomai/metrics"
 	"github.com/maida-ai/gomai/models"
 	"github.com/maida-ai/gomai/steps"
@@ -17,8 +17,8 @@ import (
 )
 
 // Agent1 imagines a call to a service: it waits, and then answers.
-func Agent1(metric metrics.Metric) Module[[]types.Embedding, float64] {
-	return Func("agent1", func(ctx context.Context, e []types.Embedding) (float64, error) {
+func Agent1(metric metrics.Metric) layers.Module[[]types.Embedding, float64] {
+	return layers.Func("agent1", func(ctx context.Context, e []types.Embedding) (float64, error) {
 		select {
 		case <-time.After(20 * time.Millisecond):
 			return metrics.Compare(metric, &e[0], &e[1])
@@ -29,22 +29,22 @@ func Agent1(metric metrics.Metric) Module[[]types.Embedding, float64] {
 }
 
 // Agent2 computes.
-func Agent2(metric metrics.Metric) Module[[]types.Embedding, float64] {
-	return steps.Similarity(metric).With(Name("agent2"))
+func Agent2(metric metrics.Metric) layers.Module[[]types.Embedding, float64] {
+	return steps.Similarity(metric).With(layers.Name("agent2"))
 }
 
-func pipeline(model *models.Model) Module[[]string, string] {
-	return Sequential6(
+func pipeline(model *models.Model) layers.Module[[]string, string] {
+	return layers.Sequential6(
 		steps.Tokenize(model.Tokenizer()),
 		steps.Embed(model),
-		Parallel(
-			Agent1(metrics.Cosine).With(Blocking, Timeout(500*time.Millisecond)),
-			Agent2(metrics.Cosine).With(Timeout(300*time.Millisecond)),
+		layers.Parallel(
+			Agent1(metrics.Cosine).With(layers.Blocking, layers.Timeout(500*time.Millisecond)),
+			Agent2(metrics.Cosine).With(layers.Timeout(300*time.Millisecond)),
 		),
-		Aggregate(Mean[float64]),
-		BlockingDelay[float64](100*time.Millisecond),
+		layers.Aggregate(layers.Mean[float64]),
+		layers.BlockingDelay[float64](100*time.Millisecond),
 		steps.Humanize().With(steps.Threshold.Set(0.75)),
-	).With(Name("quickstart"), Timeout(time.Second))
+	).With(layers.Name("quickstart"), layers.Timeout(time.Second))
 }
 
 func main() {
@@ -52,12 +52,12 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	engine, err := Compile(pipeline(model))
+	engine, err := layers.Compile(pipeline(model))
 	if err != nil {
 		log.Fatal(err)
 	}
-	var trace TraceHandle
-	answer, err := engine.Call(context.Background(), []string{"hello world", "Hello, world!"}, Trace(&trace))
+	var trace layers.TraceHandle
+	answer, err := engine.Call(context.Background(), []string{"hello world", "Hello, world!"}, layers.Trace(&trace))
 	for _, s := range trace.Spans {
 		fmt.Fprintf(os.Stderr, "%-36s %12v\n", s.Path, s.Duration)
 	}
