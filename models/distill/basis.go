@@ -1,6 +1,7 @@
 package distill
 
 import (
+	"context"
 	"errors"
 
 	"gonum.org/v1/gonum/mat"
@@ -32,23 +33,34 @@ func centre(x []float32, mean []float64) {
 	}
 }
 
-// principal returns the dim directions along which the centred rows of x, (n, width), vary most, as
-// the columns of a (width, dim) matrix.
-func principal(x []float32, width, dim int) (*mat.Dense, error) {
+// blockRows bounds the float64 copies that gonum needs of float32 data.
+const blockRows = 4096
+
+// principal returns the dim directions along which the rows of x, (n, width) and centred, vary most,
+// as the columns of a (width, dim) matrix.
+func principal(ctx context.Context, x []float32, width, dim int, progress func(done, total int)) (*mat.Dense, error) {
+	n := len(x) / width
 	covariance := mat.NewSymDense(width, nil)
-	rows := toDense(x, width)
-	covariance.SymOuterK(1, rows.T())
+	for start := 0; start < n; start += blockRows {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		progress(start, n)
+		end := min(start+blockRows, n)
+		covariance.SymRankK(covariance, 1, toDense(x[start*width:end*width], width).T())
+	}
 	var eigen mat.EigenSym
 	if !eigen.Factorize(covariance, true) {
-		return nil, errors.New("the eigenvectors of the teacher's vectors did not converge")
+		return nil, errors.New("distill: the eigenvectors of the encoder's vectors did not converge")
 	}
 	var vectors mat.Dense
 	eigen.VectorsTo(&vectors)
 	basis := mat.NewDense(width, dim, nil)
 	for j := range dim {
-		// gonum sorts eigenvalues ascending
+		// gonum sorts by ascending eigenvalue
 		basis.SetCol(j, mat.Col(nil, width-1-j, &vectors))
 	}
+	progress(n, n)
 	return basis, nil
 }
 
@@ -57,10 +69,8 @@ func project(x []float32, basis *mat.Dense) []float32 {
 	width, dim := basis.Dims()
 	n := len(x) / width
 	out := make([]float32, n*dim)
-	// in blocks, so that the float64 copies stay small beside the float32 data
-	const block = 4096
-	for start := 0; start < n; start += block {
-		end := min(start+block, n)
+	for start := 0; start < n; start += blockRows {
+		end := min(start+blockRows, n)
 		var p mat.Dense
 		p.Mul(toDense(x[start*width:end*width], width), basis)
 		for i := range end - start {

@@ -68,6 +68,7 @@ func (e *OptionError) Error() string { return fmt.Sprintf("distill: %s: %s", e.O
 const (
 	defaultDims   = 192
 	defaultSalads = 40_000
+	maxSalads     = 10_000_000 // beyond what fits memory
 	seed          = 1
 )
 
@@ -135,8 +136,8 @@ func (o *Options) complete(src *Source) error {
 	if o.Salads == 0 {
 		o.Salads = defaultSalads
 	}
-	if o.Salads < 0 {
-		return &OptionError{"Salads", fmt.Sprintf("%d is negative", o.Salads)}
+	if o.Salads < 0 || o.Salads > maxSalads {
+		return &OptionError{"Salads", fmt.Sprintf("%d is not between 0 and %d", o.Salads, maxSalads)}
 	}
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
@@ -157,20 +158,29 @@ func (v *vocabulary) collect(ctx context.Context, t *teacher, opts *Options) (*l
 		salads: v.salads(opts.Salads, rand.New(rand.NewPCG(seed, saladStream))),
 		said:   make([]float32, opts.Salads*h),
 	}
+	var sentences *bags
+	if len(opts.Corpus) > 0 {
+		var err error
+		if sentences, err = t.tokenize(opts.Corpus); err != nil {
+			return nil, err
+		}
+		if sentences = v.withRows(sentences); sentences.len() == 0 {
+			return nil, &OptionError{"Corpus", "none of its sentences has a word that the table knows"}
+		}
+	}
 	if err := t.tokens(ctx, v.ids, l.pooled, l.inner); err != nil {
 		return nil, err
 	}
-	err := t.texts(ctx, "reading salads", v.idsOf(l.salads), l.said)
-	if err != nil || len(opts.Corpus) == 0 {
-		return l, err
-	}
-	sentences, err := t.tokenize(opts.Corpus)
-	if err != nil {
+	if err := t.texts(ctx, "reading salads", v.idsOf(l.salads), l.said); err != nil {
 		return nil, err
 	}
-	l.corpus = v.rowsOf(sentences)
-	l.wrote = make([]float32, sentences.len()*h)
-	return l, t.texts(ctx, "reading the corpus", sentences, l.wrote)
+	if sentences != nil {
+		l.corpus, l.wrote = v.rowsOf(sentences), make([]float32, sentences.len()*h)
+		if err := t.texts(ctx, "reading the corpus", sentences, l.wrote); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
 }
 
 // provenance is the record of a run. It names no path and no time, so that equal runs give equal

@@ -26,12 +26,12 @@ type lessons struct {
 func (v *vocabulary) fit(ctx context.Context, l *lessons, dim int, rng *rand.Rand, progress Progress) (*table, error) {
 	mean := columnMeans(l.said, l.hidden)
 	centre(l.said, mean)
-	progress("basis", 0, 1)
-	basis, err := principal(l.said, l.hidden, dim)
+	basis, err := principal(ctx, l.said, l.hidden, dim, func(done, total int) {
+		progress("finding the basis", done, total)
+	})
 	if err != nil {
 		return nil, err
 	}
-	progress("basis", 1, 1)
 	t := &table{dim: dim, rows: project(v.initial(l), basis), logScale: make([]float32, len(v.ids))}
 	scaleTo(t.rows, math.Sqrt(float64(len(v.ids)))) // RMS row norm 1
 	err = train(ctx, t, l.salads, project(l.said, basis), saladEpochs, rng, func(done, total int) {

@@ -2,6 +2,7 @@ package distill
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -31,7 +32,7 @@ func newVocabulary(tokens []string, special func(id int32) bool) (*vocabulary, e
 		if special(id) || placeholder(token) {
 			continue
 		}
-		if v.first < 0 && utf8.RuneCountInString(token) > 1 {
+		if v.first < 0 && utf8.RuneCountInString(strings.TrimPrefix(token, continuation)) > 1 {
 			v.first = id
 			v.ranked = len(v.ids)
 		}
@@ -88,6 +89,17 @@ func (v *vocabulary) rowsOf(ids *bags) *bags {
 		rows.ends = append(rows.ends, len(rows.tokens))
 	}
 	return rows
+}
+
+// withRows keeps the bags of ids that teach a table something: those with a token that has a row.
+func (v *vocabulary) withRows(ids *bags) *bags {
+	kept := &bags{}
+	for i := range ids.len() {
+		if bag := ids.at(i); slices.ContainsFunc(bag, func(id int32) bool { return v.rowOf[id] >= 0 }) {
+			kept.add(bag...)
+		}
+	}
+	return kept
 }
 
 // idsOf is the way back from rows to the encoder's ids.
