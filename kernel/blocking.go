@@ -45,6 +45,9 @@ func (e *Engine) ranOnLane(i *Info, took int64) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	if i.trial == 0 { // it began before the step moved to the caller
+		return
+	}
 	i.history <<= 1
 	if took > slowRun {
 		i.history |= 1

@@ -12,7 +12,7 @@ import (
 // Context is the context of a step. Unpinned it is a view of its Frame, used for the next step too.
 // The first Done, Value or AfterFunc by anyone but the engine pins it: it copies what it needs,
 // forgets the Frame and is never reused, so it stays valid, cancelled and with its own values, however
-// long someone keeps it. Err, Deadline and the accessors of this package do not pin.
+// long someone keeps it. Err, as long as it is nil, Deadline and the accessors of this package do not pin.
 //
 // A first use after the step is over is a data race: hand Detach(ctx) to what outlives the step.
 type Context struct {
@@ -133,13 +133,17 @@ func Auth(ctx context.Context) any {
 // StepID returns a number that this run of this step alone has within the process, 0 outside a step.
 func StepID(ctx context.Context) uint64 {
 	c := stepContext(ctx)
-	switch {
-	case c == nil:
+	if c == nil {
 		return 0
-	case c.left():
-		return c.id
 	}
-	return c.frame.stepID(c.frame.pc)
+	if !c.left() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.state.Load() == unpinned {
+			return c.frame.stepID(c.frame.pc)
+		}
+	}
+	return c.id
 }
 
 // Detach returns a context with the values of ctx that has no deadline and is never cancelled, for
@@ -225,7 +229,7 @@ func (c *Context) real() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.inner == nil {
-		if c.deadline == noDeadline {
+		if c.deadline == noDeadline || c.state.Load() == ended {
 			c.inner, c.cancel = context.WithCancel(c.parent)
 		} else {
 			c.inner, c.cancel = context.WithDeadline(c.parent, c.frame.sched.Time(c.deadline))
@@ -268,50 +272,46 @@ func (c *Context) Value(key any) any {
 	return c.parent.Value(key)
 }
 
-// Err does not pin.
+// Err does not pin as long as it is nil; afterwards it always returns the same.
 func (c *Context) Err() error {
 	if !c.left() {
 		f := c.frame
-		if err := f.parent.Err(); err != nil {
-			return err
+		if f.parent.Err() == nil && (f.sched.Beat().Load() == f.beat || f.sched.Now() < c.due()) {
+			return nil
 		}
-		if f.sched.Beat().Load() != f.beat && f.sched.Now() >= f.deadline(f.ops[f.pc].info) {
-			return context.DeadlineExceeded
-		}
-		return nil
+		return c.real().Err()
 	}
 	c.mu.Lock()
-	inner := c.inner
+	goesOn := c.inner == nil && c.state.Load() == pinned
 	c.mu.Unlock()
-	switch {
-	case inner != nil:
-		return inner.Err()
-	case c.state.Load() == ended:
-		return context.Canceled
-	case c.deadline != noDeadline && c.frame.sched.Now() >= c.deadline:
-		return context.DeadlineExceeded
+	if goesOn && c.parent.Err() == nil && c.frame.sched.Now() < c.deadline {
+		return nil
 	}
-	return c.parent.Err()
+	return c.real().Err()
 }
 
 // Deadline does not pin.
 func (c *Context) Deadline() (time.Time, bool) {
-	var parent context.Context
-	var own int64
-	if c.left() {
-		parent, own = c.parent, c.deadline
-	} else {
-		f := c.frame
-		parent, own = f.parent, f.deadline(f.ops[f.pc].info)
-	}
+	parent := c.look().parent
 	t, ok := parent.Deadline()
-	if own == noDeadline {
+	due := c.due()
+	if due == noDeadline {
 		return t, ok
 	}
-	if o := c.frame.sched.Time(own); !ok || o.Before(t) {
-		return o, true
+	if own := c.frame.sched.Time(due); !ok || own.Before(t) {
+		return own, true
 	}
 	return t, true
+}
+
+// due is the context's own deadline on the scheduler's scale.
+func (c *Context) due() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f := c.frame; c.state.Load() == unpinned {
+		return f.deadline(f.ops[f.pc].info)
+	}
+	return c.deadline
 }
 
 func (c *Context) String() string { return "gomai step context" }

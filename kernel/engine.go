@@ -167,7 +167,7 @@ func (f *Frame) apply(opts []Option, l *Limit) error {
 			f.auth, _ = o.Any.(*credentials)
 		case OptTrace:
 			f.trace, _ = o.Any.(*TraceHandle)
-			f.eager = f.trace != nil
+			f.eager = f.eager || f.trace != nil
 		case OptSet, OptSetNamed:
 			s, err := f.engine.prog.Setting(o)
 			if err != nil {
@@ -214,8 +214,10 @@ func (f *Frame) startLimit(l Limit) limit {
 		return limit{at: f.sched.At(l.At)}
 	case l.After > sched.Remembered:
 		return limit{at: sched.Add(f.sched.Now(), l.After)}
+	case l.After > 0:
+		return limit{after: l.After, beat: f.beat}
 	}
-	return limit{after: l.After, beat: f.beat}
+	return limit{at: noDeadline}
 }
 
 // Close is Shutdown without a bound.

@@ -237,7 +237,8 @@ func (f *Frame) stepID(pc int32) uint64 {
 	return f.id | uint64(pc)
 }
 
-// deadline returns the earliest limit round a step. The caller's ctx has its own.
+// deadline returns the earliest limit round a step, each time the same. The caller's ctx has its own.
+// It writes, so a Context holds its lock.
 func (f *Frame) deadline(i *Info) int64 {
 	d := f.limits[0].due(f.sched)
 	for _, l := range i.Limits {
@@ -247,13 +248,10 @@ func (f *Frame) deadline(i *Info) int64 {
 }
 
 func (l *limit) due(s *sched.Sched) int64 {
-	switch {
-	case l.after > 0:
-		return sched.Add(s.Anchor(l.beat), l.after)
-	case l.at != 0:
-		return l.at
+	if l.after > 0 {
+		l.at, l.after = sched.Add(s.Anchor(l.beat), l.after), 0
 	}
-	return noDeadline
+	return l.at
 }
 
 // Release gives the Frame back, or leaves it to the garbage collector if an abandoned run may still

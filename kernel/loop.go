@@ -121,18 +121,22 @@ func (f *Frame) onBeat(o *op) (*op, error) {
 	}
 	now := f.sched.Now()
 	if f.deadline(o.info) <= now {
-		return f.late(f.pc)
+		f.spanLate()
+		next, err := f.late(o, f.pc)
+		f.beat-- // the branches that are left must ask, too, before they go on
+		return next, err
 	}
 	return o, nil
 }
 
-// late ends the call, or the WaitAll branch round the step at pc, because a limit round it is over.
-func (f *Frame) late(pc int32) (*op, error) {
+// late ends the call, or the WaitAll branch that o is in, because a limit round o is over and the step
+// at pc overran it.
+func (f *Frame) late(o *op, pc int32) (*op, error) {
 	err := f.fail(pc, context.DeadlineExceeded)
 	if f.limits[0].due(f.sched) <= f.sched.Now() { // the call's own: there is nothing to go on with
 		return nil, err
 	}
-	return f.caughtBy(f.ops[pc].info.Catch, err)
+	return f.caughtBy(o.info.Catch, err)
 }
 
 // exec runs o, of any kind.

@@ -132,7 +132,7 @@ func (l *Limit) Add(o Option) error {
 	case o.Kind == OptDeadline && o.At.IsZero():
 		return fmt.Errorf("is the zero time")
 	case o.Kind == OptTimeout && !l.At.IsZero() || o.Kind == OptDeadline && l.After > 0:
-		return fmt.Errorf("Timeout and Deadline exclude each other")
+		return fmt.Errorf("a Timeout and a Deadline exclude each other")
 	case o.Kind == OptDeadline:
 		if l.At.IsZero() || o.At.Before(l.At) {
 			l.At = o.At
@@ -143,11 +143,11 @@ func (l *Limit) Add(o Option) error {
 	return nil
 }
 
-// limit is a Limit at work.
+// limit is a Limit at work. Until somebody asks when it is due, only its beginning is known.
 type limit struct {
-	after time.Duration // 0: none
+	after time.Duration // 0: at holds
 	beat  uint32        // at which it began
-	at    int64         // an absolute deadline on the scheduler's scale; 0: none
+	at    int64         // on the scheduler's scale, or noDeadline
 }
 
 const noDeadline = math.MaxInt64

@@ -47,6 +47,7 @@ type Info struct {
 	Metadata []Pair
 	Auth     Option     // OptAuth or OptNone
 	Mark     OptionKind // OptBlocking, OptComputing or OptNone
+	Forked   bool       // in a Parallel: it has siblings
 	Catch    int        // the WaitAll branch that its error ends; 0: it ends the call
 	Out      *Type
 

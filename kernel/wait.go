@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"context"
 	"errors"
 	"math"
 	"runtime/debug"
@@ -30,7 +31,6 @@ type laneRun struct {
 	pc      int32
 	wake    chan *laneRun
 	state   atomic.Uint32
-	took    int64
 	err     error
 }
 
@@ -41,7 +41,7 @@ const (
 )
 
 // blockingStep runs o on the lane, or on the caller when nobody would gain from the lane: without a
-// deadline, a ctx that can be cancelled, and siblings.
+// deadline, a ctx that can be cancelled, and a Parallel round it.
 func (f *Frame) blockingStep(o *op) (*op, error) {
 	f.pc = o.pc
 	if err := f.parent.Err(); err != nil {
@@ -50,11 +50,11 @@ func (f *Frame) blockingStep(o *op) (*op, error) {
 	deadline := f.deadline(o.info)
 	start := f.sched.Now()
 	if deadline <= start {
-		return f.late(o.pc)
+		return f.late(o, o.pc)
 	}
 	ctx := &Context{frame: f, view: f.snapshot(o.pc)}
 	ctx.state.Store(pinned)
-	if deadline == noDeadline && !f.cancellable && len(f.joins) == 0 {
+	if deadline == noDeadline && !f.cancellable && !o.info.Forked {
 		f.ctx = ctx
 		err := o.do(ctx, o.in, o.out)
 		f.engine.ranOnLane(o.info, f.sched.Now()-start)
@@ -75,7 +75,7 @@ func (f *Frame) blockingStep(o *op) (*op, error) {
 	}
 	f.waits = append(f.waits, waiting{pc: o.pc, start: start, at: math.MaxInt64, deadline: deadline, run: r})
 	if f.trace != nil {
-		f.boundary = f.sched.Now()
+		f.boundary = f.sched.Now() // what comes next did not begin earlier
 	}
 	return f.next()
 }
@@ -101,7 +101,7 @@ func (r *laneRun) Run() {
 		if p := recover(); p != nil {
 			r.err = &PanicError{p, debug.Stack()}
 		}
-		r.took = r.engine.sched.Now() - start
+		r.engine.ranOnLane(r.ctx.step, r.engine.sched.Now()-start)
 		r.ctx.end()
 	}()
 	r.err = r.step(r.ctx, r.in, r.out)
@@ -133,7 +133,7 @@ func (f *Frame) next() (*op, error) {
 		for i := range f.waits {
 			w := &f.waits[i]
 			if w.deadline <= now {
-				return f.late(w.pc)
+				return f.expired(i)
 			}
 			if w.at <= now && (due < 0 || w.at < f.waits[due].at) {
 				due = i
@@ -150,12 +150,14 @@ func (f *Frame) next() (*op, error) {
 		var done *laneRun
 		select {
 		case done = <-f.wake:
-			if over != nil {
-				f.timer.Stop()
-			}
 		case <-over:
 		case <-f.parent.Done():
-			return nil, f.fail(f.waits[0].pc, f.parent.Err())
+			pc, err := f.waits[0].pc, f.parent.Err()
+			f.leave(0, err)
+			return nil, f.fail(pc, err)
+		}
+		if over != nil {
+			f.timer.Stop()
 		}
 		if f.beat = f.sched.Beat().Load(); f.timed {
 			f.beat = f.sched.Begin() // the time that passed was no step's
@@ -178,11 +180,19 @@ func (f *Frame) wakeAt(ns int64) <-chan time.Time {
 	return f.timer.C
 }
 
+// expired ends the wait i because its deadline is over.
+func (f *Frame) expired(i int) (*op, error) {
+	pc := f.waits[i].pc
+	f.leave(i, context.DeadlineExceeded)
+	return f.late(&f.ops[pc], pc)
+}
+
 // delayOver ends the delay i.
 func (f *Frame) delayOver(i int) (*op, error) {
 	w := f.waits[i]
 	f.drop(i)
 	o := &f.ops[w.pc]
+	f.pc = o.pc
 	f.move(o)
 	if f.trace != nil {
 		f.span(w.pc, w.start, nil)
@@ -197,11 +207,11 @@ func (f *Frame) laneOver(r *laneRun) (*op, error) {
 		if w.run != r {
 			continue
 		}
-		f.engine.ranOnLane(f.ops[r.pc].info, r.took)
 		if w.deadline <= f.sched.Now() { // it came too late
-			return f.late(w.pc)
+			return f.expired(i)
 		}
 		f.drop(i)
+		f.pc = r.pc
 		if r.err != nil {
 			return f.stepFailed(r.pc, w.start, r.err)
 		}
@@ -224,24 +234,28 @@ func (f *Frame) drop(i int) {
 // lane go on by themselves.
 func (f *Frame) abandon(from, to int32) {
 	for i := len(f.waits) - 1; i >= 0; i-- {
-		w := f.waits[i]
-		if w.pc < from || w.pc >= to {
-			continue
+		if pc := f.waits[i].pc; from <= pc && pc < to {
+			f.leave(i, errAbandoned)
 		}
-		f.drop(i)
-		if f.trace != nil {
-			f.span(w.pc, w.start, errAbandoned)
-		}
-		if w.run == nil {
-			continue
-		}
-		f.lost = true // even if it is done: it has sent itself to f.wake
-		f.engine.abandoned.Add(1)
-		if !w.run.state.CompareAndSwap(runActive, runAbandoned) {
-			f.engine.abandoned.Add(-1)
-		}
-		w.run.ctx.end()
 	}
+}
+
+// leave gives up the wait i because of err.
+func (f *Frame) leave(i int, err error) {
+	w := f.waits[i]
+	f.drop(i)
+	if f.trace != nil {
+		f.span(w.pc, w.start, err)
+	}
+	if w.run == nil {
+		return
+	}
+	f.lost = true // even if it is done: it has sent itself to f.wake
+	f.engine.abandoned.Add(1)
+	if !w.run.state.CompareAndSwap(runActive, runAbandoned) {
+		f.engine.abandoned.Add(-1)
+	}
+	w.run.ctx.end()
 }
 
 var errAbandoned = errors.New("abandoned: the call ended first")

@@ -62,9 +62,12 @@ func (c *clock) wind() uint32 {
 // advance makes a beat and arms the timer for the next one. The caller holds mu.
 func (c *clock) advance() {
 	now := c.now()
-	for done := false; !done; done = c.last != NoBeat && c.last != 0 { // numbers that no beat may have
+	for {
 		c.last++
 		c.ring[c.last%ringLen] = now
+		if c.last != 0 && c.last != NoBeat {
+			break
+		}
 	}
 	c.beat.Store(c.last)
 	if c.timer == nil {

@@ -89,7 +89,10 @@ func (s *Sched) Time(ns int64) time.Time { return s.clock.base.Add(time.Duration
 
 // At converts t to the scale of Now. A time without a monotonic reading is where the wall clock says
 // now that it is.
-func (s *Sched) At(t time.Time) int64 { return Add(s.Now(), time.Until(t)) }
+func (s *Sched) At(t time.Time) int64 {
+	d := time.Until(t) // before Now: what passes between the two must not make it early
+	return Add(s.Now(), d)
+}
 
 // Add returns t + d, the last of all times if that is beyond it.
 func Add(t int64, d time.Duration) int64 {
