@@ -99,7 +99,7 @@ func Run(ctx context.Context, src *Source, out string, opts Options) error {
 	if err != nil {
 		return modelfile.Errorf(tokenizerName, "vocab", "%v", err)
 	}
-	teacher := &teacher{source: src, special: src.Tokenizer.Special(), workers: opts.Workers, progress: opts.Progress}
+	teacher := newTeacher(src, &opts)
 	if teacher.room() < saladMax {
 		return fmt.Errorf("distill: %s has room for %d tokens of text, word salads have up to %d", src.Name, teacher.room(), saladMax)
 	}

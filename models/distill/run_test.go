@@ -65,7 +65,7 @@ func empty(t *testing.T, dir string) {
 // TestDeterminism: the same bytes from runs with other goroutines and in another place.
 func TestDeterminism(t *testing.T) {
 	src := tinySource(t)
-	corpus := []string{"the wordaa of wordab", "wordbe wordbf!", "мир", "wordac straße"}
+	corpus := []string{"the wordaa of wordab", "wordbe wordbf!", "мир", "wordac straße", strings.Repeat("wordad ", 100)}
 	first := files(t, run(t, src, Options{Dims: 32, Salads: 600, Workers: 1, Corpus: corpus}))
 	for _, workers := range []int{1, 5} {
 		again := files(t, run(t, src, Options{Dims: 32, Salads: 600, Workers: workers, Corpus: corpus}))
@@ -102,6 +102,15 @@ func TestResult(t *testing.T) {
 	}
 	if s := tok.Special(); tok.Size() != len(v.ids)+2 || len(s.Before)+len(s.After) != 0 || tok.Token(s.Unknown) != "[UNK]" || tok.Token(s.Pad) != "[PAD]" {
 		t.Errorf("%d tokens, special ones %+v", tok.Size(), s)
+	}
+	var rules map[string]any
+	if err := json.Unmarshal(files(t, dir)["tokenizer.json"], &rules); err != nil {
+		t.Fatal(err)
+	}
+	for _, gone := range []string{"truncation", "padding", "post_processor"} {
+		if value, ok := rules[gone]; !ok || value != nil {
+			t.Errorf("the tokeniser's %s is %v, want null", gone, value)
+		}
 	}
 	for row, id := range v.ids {
 		if got, want := tok.Token(int32(row+2)), tokens.Model.Vocab[id]; got != want {

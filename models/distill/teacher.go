@@ -19,6 +19,10 @@ type teacher struct {
 	progress Progress
 }
 
+func newTeacher(src *Source, opts *Options) *teacher {
+	return &teacher{source: src, special: src.Tokenizer.Special(), workers: opts.Workers, progress: opts.Progress}
+}
+
 // tokenize splits texts into tokens of the encoder, without the special ones around them and cut to
 // what the encoder takes.
 func (t *teacher) tokenize(texts []string) (*bags, error) {

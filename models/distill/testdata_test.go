@@ -89,7 +89,7 @@ func tinySource(t testing.TB) *Source {
 		Name: "tiny", License: "mit", Weights: "00ff", HiddenSize: tinyHidden, MaxTokens: 20,
 		TokenizerJSON: data, Tokenizer: loadTokenizer(t, data),
 		Read: func(_ context.Context, ids []int32, hidden, vector []float32) error {
-			if len(hidden) != len(ids)*tinyHidden || len(vector) != tinyHidden {
+			if len(ids) > 20 || len(hidden) != len(ids)*tinyHidden || len(vector) != tinyHidden {
 				return fmt.Errorf("%d ids with room for %d and %d numbers", len(ids), len(hidden), len(vector))
 			}
 			clear(vector)

@@ -171,3 +171,60 @@ func TestTrainStops(t *testing.T) {
 		t.Errorf("%d steps, error %v", steps, err)
 	}
 }
+
+// TestStep follows two steps in float64: the pull, the falling rate, the faster scales, and a gradient
+// that is forgotten after each.
+func TestStep(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 12))
+	const n, dim = 4, 3
+	tb := randomTable(rng, n, dim)
+	tr := newTrainer(tb)
+	tr.stepsOf = 10
+	// The table starts away from where it is pulled to, so that the pull shows.
+	for i := range tr.initial {
+		tr.initial[i] += 1000
+	}
+	type number struct{ x, m, v float64 }
+	rows, scales := make([]number, n*dim), make([]number, n)
+	for i := range rows {
+		rows[i].x = float64(tb.rows[i])
+	}
+	for i := range scales {
+		scales[i].x = float64(tb.logScale[i])
+	}
+	follow := func(p *number, g, lr float64, step int) {
+		p.m = beta1*p.m + (1-beta1)*g
+		p.v = beta2*p.v + (1-beta2)*g*g
+		p.x -= lr * p.m / (1 - math.Pow(beta1, float64(step))) / (math.Sqrt(p.v/(1-math.Pow(beta2, float64(step)))) + epsilon)
+	}
+	for step, bag := range [][]int32{{0, 2, 2}, {2, 3}} {
+		target := []float32{1, float32(step), -2}
+		tr.accumulate(bag, target)
+		lr := rate * (1 - float64(step)/10)
+		for _, r := range tr.touched {
+			for j := range dim {
+				i := int(r)*dim + j
+				follow(&rows[i], float64(tr.grad[i])+pull*(rows[i].x-float64(tr.initial[i])), lr, step+1)
+			}
+			follow(&scales[r], float64(tr.gradScale[r]), scaleBoost*lr, step+1)
+		}
+		tr.step()
+		for i, want := range rows {
+			if math.Abs(float64(tb.rows[i])-want.x) > 1e-6 {
+				t.Errorf("step %d: value %d is %g, want %g", step, i, tb.rows[i], want.x)
+			}
+		}
+		for r, want := range scales {
+			if math.Abs(float64(tb.logScale[r])-want.x) > 1e-6 || tr.expScale[r] != float32(math.Exp(float64(tb.logScale[r]))) {
+				t.Errorf("step %d: log-scale %d is %g, want %g", step, r, tb.logScale[r], want.x)
+			}
+		}
+		if len(tr.touched) > 0 || slices.Contains(tr.seen, true) ||
+			slices.ContainsFunc(slices.Concat(tr.grad, tr.gradScale), func(g float32) bool { return g != 0 }) {
+			t.Errorf("step %d: the batch is not forgotten", step)
+		}
+	}
+	if tb.rows[dim] != float32(rows[dim].x) || tr.stepsDone != 2 {
+		t.Error("a row that no bag has was changed")
+	}
+}
