@@ -177,8 +177,8 @@ func normalize(x []float32) {
 	if sum == 0 {
 		return
 	}
-	norm := math.Sqrt(sum)
+	scale := 1 / math.Sqrt(sum)
 	for j, v := range x {
-		x[j] = float32(float64(v) / norm)
+		x[j] = float32(float64(v) * scale)
 	}
 }
