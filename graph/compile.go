@@ -37,9 +37,9 @@ func Compile(root *Node) (*WorkflowPlan, error) {
 		return nil, err
 	}
 	c.emit(kernel.Op{Kind: kernel.OpEnd, Info: top.info})
-	if own.gathered || own.held.reachedBy(root.Out) {
+	if own.reachedBy(root.Out) {
 		if c.prog.CopyOut, err = copyOut(root.Out, own); err != nil {
-			return nil, errorAt(c.last, "what it returns may share engine memory, and %w; mark the step Fresh if it does not, or give the type a method CopyTo", err)
+			return nil, err
 		}
 	}
 	if c.prog.Lanes > 0 && !frozen(root.In) {
@@ -54,7 +54,6 @@ type compiler struct {
 	prog  kernel.Program
 	types map[reflect.Type]*kernel.Type
 	paths map[string]int // how often each was used
-	last  string         // path of the last step
 }
 
 // scope is what a node inherits from those round it.
@@ -176,7 +175,6 @@ func (c *compiler) lower(n *Node, in, out int, s scope, own memory) (memory, err
 	case Leaf:
 		own = c.leaf(n, in, out, info, own)
 	case Delay:
-		c.last = path
 		c.emit(kernel.Op{Kind: kernel.OpDelay, In: in, Out: out, Wait: n.Wait, Info: info})
 	case Sequential:
 		own, err = c.sequential(n, in, out, inner, own)
@@ -259,12 +257,12 @@ func (c *compiler) settings(n *Node, info *kernel.Info, s scope) (own ownLimit, 
 }
 
 func (c *compiler) leaf(n *Node, in, out int, info *kernel.Info, own memory) memory {
-	c.last = info.Path
 	info.Out = c.typ(n.Out)
 	own = own.inside(n.In)
 	if n.has(kernel.OptFresh) || !own.held.reachedBy(n.Out) {
 		own = memory{}
 	}
+	own.step = info.Path
 	step := n.Step
 	if n.Into {
 		c.prog.Cells[out].Engine = true
@@ -322,7 +320,7 @@ func (c *compiler) parallel(n *Node, in, out int, s scope, own memory) (memory, 
 		fork.Catch = len(c.prog.Catches)
 		c.prog.Catches = append(c.prog.Catches, make([]kernel.Catch, len(n.Kids))...)
 	}
-	gathered := memory{}
+	var parts []memory
 	for i, kid := range n.Kids {
 		branch := s
 		branch.forked = s.forked || len(n.Kids) > 1
@@ -339,7 +337,7 @@ func (c *compiler) parallel(n *Node, in, out int, s scope, own memory) (memory, 
 		if err != nil {
 			return memory{}, err
 		}
-		gathered = gathered.or(o.inside(kid.Out))
+		parts = append(parts, o)
 		fork.Joins = append(fork.Joins, c.emit(kernel.Op{Kind: kernel.OpJoin, N: k, Info: s.info}))
 		if all {
 			c.prog.Catches[branch.catch] = kernel.Catch{Begin: fork.Starts[i], End: fork.Joins[i]}
@@ -350,8 +348,14 @@ func (c *compiler) parallel(n *Node, in, out int, s scope, own memory) (memory, 
 	if all {
 		c.emit(kernel.Op{Kind: kernel.OpRaise, N: k, Info: s.info})
 	}
-	gathered.gathered = n.Kind == Parallel
-	return gathered, nil
+	if n.Kind == Both {
+		return memory{fields: parts}, nil
+	}
+	elem := memory{}
+	for _, o := range parts {
+		elem = elem.or(o)
+	}
+	return memory{elem: &elem}, nil
 }
 
 // parts prepares the cell that the branches of n write into.

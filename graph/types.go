@@ -104,12 +104,29 @@ type copiers struct {
 
 // copyOut returns what copies a value of type t out of engine memory, reusing the slices that dst has.
 // What cannot point there, as own says, is moved.
-func copyOut(t reflect.Type, own memory) (copyFunc, error) {
-	c := copiers{built: map[reflect.Type]*copyFunc{}, shared: func(t reflect.Type) bool { return !own.held.reachedBy(t) }}
-	if own.gathered {
-		return c.build(t)
+func copyOut(t reflect.Type, own memory) (f copyFunc, err error) {
+	outer := memory{held: own.held, step: own.step} // of every part
+	switch {
+	case copiesItself(t):
+		return copySelf(t), nil
+	case own.elem != nil:
+		f, err = copyOut(t.Elem(), own.elem.or(outer))
+		return copySlice(t, f), err
+	case own.fields != nil:
+		var fields []copyFunc
+		for i, part := range own.fields {
+			if f, err = copyOut(t.Field(i).Type, part.or(outer)); err != nil {
+				return nil, err
+			}
+			fields = append(fields, f)
+		}
+		return copyFields(t, fields), nil
 	}
-	return c.of(t)
+	c := copiers{built: map[reflect.Type]*copyFunc{}, shared: func(t reflect.Type) bool { return !own.held.reachedBy(t) }}
+	if f, err = c.of(t); err != nil {
+		return nil, errorAt(own.step, "what it returns may share engine memory, and %w; mark the step Fresh if it does not, or give the type a method CopyTo", err)
+	}
+	return f, nil
 }
 
 // copyIn returns what copies an input of type t into fresh memory: slices at every depth, also in
@@ -142,65 +159,74 @@ func (c copiers) of(t reflect.Type) (copyFunc, error) {
 
 func (c copiers) build(t reflect.Type) (copyFunc, error) {
 	if copiesItself(t) {
-		return func(dst, src unsafe.Pointer) {
-			reflect.NewAt(t, src).MethodByName("CopyTo").Call([]reflect.Value{reflect.NewAt(t, dst)})
-		}, nil
+		return copySelf(t), nil
 	}
 	switch t.Kind() {
 	case reflect.Struct:
-		return c.fields(t)
+		var fields []copyFunc
+		for i := range t.NumField() {
+			f, err := c.of(t.Field(i).Type)
+			if err != nil {
+				return nil, err
+			}
+			fields = append(fields, f)
+		}
+		return copyFields(t, fields), nil
 	case reflect.Array:
-		elems, err := c.elements(t.Elem())
+		elem, err := c.of(t.Elem())
+		elems := copyElements(t.Elem(), elem)
 		return func(dst, src unsafe.Pointer) { elems(dst, src, t.Len()) }, err
 	case reflect.Slice:
-		elems, err := c.elements(t.Elem())
-		return func(dst, src unsafe.Pointer) {
-			d, s := (*slice)(dst), (*slice)(src)
-			switch {
-			case s.data == nil:
-				*d = slice{}
-				return
-			case d.cap < s.len || d.data == nil:
-				reflect.NewAt(t, dst).Elem().Set(reflect.MakeSlice(t, s.len, s.len))
-			}
-			d.len = s.len
-			elems(d.data, s.data, s.len)
-		}, err
+		elem, err := c.of(t.Elem())
+		return copySlice(t, elem), err
 	}
 	return nil, fmt.Errorf("a %s cannot be copied", t)
 }
 
-func (c copiers) fields(t reflect.Type) (copyFunc, error) {
-	type field struct {
-		offset uintptr
-		copy   copyFunc
-	}
-	var fields []field
-	for i := range t.NumField() {
-		f, err := c.of(t.Field(i).Type)
-		if err != nil {
-			return nil, err
-		}
-		fields = append(fields, field{t.Field(i).Offset, f})
-	}
+func copySelf(t reflect.Type) copyFunc {
 	return func(dst, src unsafe.Pointer) {
-		for _, f := range fields {
-			f.copy(unsafe.Add(dst, f.offset), unsafe.Add(src, f.offset))
-		}
-	}, nil
+		reflect.NewAt(t, src).MethodByName("CopyTo").Call([]reflect.Value{reflect.NewAt(t, dst)})
+	}
 }
 
-func (c copiers) elements(t reflect.Type) (func(dst, src unsafe.Pointer, n int), error) {
-	f, err := c.of(t)
+func copyFields(t reflect.Type, fields []copyFunc) copyFunc {
+	offsets := make([]uintptr, len(fields))
+	for i := range offsets {
+		offsets[i] = t.Field(i).Offset
+	}
+	return func(dst, src unsafe.Pointer) {
+		for i, f := range fields {
+			f(unsafe.Add(dst, offsets[i]), unsafe.Add(src, offsets[i]))
+		}
+	}
+}
+
+func copySlice(t reflect.Type, elem copyFunc) copyFunc {
+	elems := copyElements(t.Elem(), elem)
+	return func(dst, src unsafe.Pointer) {
+		d, s := (*slice)(dst), (*slice)(src)
+		switch {
+		case s.data == nil:
+			*d = slice{}
+			return
+		case d.cap < s.len || d.data == nil:
+			reflect.NewAt(t, dst).Elem().Set(reflect.MakeSlice(t, s.len, s.len))
+		}
+		d.len = s.len
+		elems(d.data, s.data, s.len)
+	}
+}
+
+func copyElements(t reflect.Type, elem copyFunc) func(dst, src unsafe.Pointer, n int) {
 	size := t.Size()
 	if flat(t) && !copiesItself(t) {
-		return func(dst, src unsafe.Pointer, n int) { moveBytes(dst, src, uintptr(n)*size) }, nil
+		return func(dst, src unsafe.Pointer, n int) { moveBytes(dst, src, uintptr(n)*size) }
 	}
 	return func(dst, src unsafe.Pointer, n int) {
 		for i := range uintptr(n) {
-			f(unsafe.Add(dst, i*size), unsafe.Add(src, i*size))
+			elem(unsafe.Add(dst, i*size), unsafe.Add(src, i*size))
 		}
-	}, err
+	}
 }
 
 // copiesItself reports whether t has the method CopyTo(dst *T).
@@ -252,6 +278,13 @@ func (s scrubs) build(t reflect.Type) scrubFunc {
 		return func(p unsafe.Pointer) {
 			for _, f := range fields {
 				f.scrub(unsafe.Add(p, f.offset))
+			}
+		}
+	case reflect.Array:
+		elem, size := s.of(t.Elem()), t.Elem().Size()
+		return func(p unsafe.Pointer) {
+			for i := range uintptr(t.Len()) {
+				elem(unsafe.Add(p, i*size))
 			}
 		}
 	case reflect.Slice:
