@@ -26,7 +26,8 @@ func (e *ShapeError) Error() string {
 const builtinVersion = "1"
 
 // Aggregate makes one value of many, as of what a Parallel returns. Mean, Sum, Max, Min, Majority and
-// Concat are built in: they are called by their name in paths, and have a version.
+// Concat are built in: they are called by their name in paths, and have a version. Only a generic function
+// that instantiates one by a type parameter of its own must name it itself.
 func Aggregate[T, O any](f func([]T) (O, error)) Module[[]T, O] {
 	name, known := builtin(f)
 	m := Plain(name, f)
@@ -54,11 +55,14 @@ var packagePath = reflect.TypeFor[ShapeError]().PkgPath()
 
 // AggregateAxis applies f along one axis of a matrix: along axis 0, or -2, to each column, along axis 1,
 // or -1, to each row. Rows of different lengths, and a matrix without rows or columns, are errors. A
-// third dimension comes by nesting: T may be a slice.
+// third dimension comes by nesting: T may be a slice, and what f returns part of the input.
 //
-// Cost: a buffer of one column, for axis 0.
+// Cost: a buffer of one column, for axis 0. If T is neither a number, a boolean nor a string, a slice for
+// the result and, for axis 0, one for each column.
 func AggregateAxis[T any](axis int, f func([]T) (T, error)) Module[[][]T, []T] {
 	name, known := builtin(f)
+	kind := reflect.TypeFor[T]().Kind()
+	simple := kind <= reflect.Complex128 || kind == reflect.String // shares no memory that anybody writes to
 	m := Into(fmt.Sprintf("%s axis %d", name, axis), func(_ context.Context, rows [][]T, out *[]T) error {
 		if err := rectangular(rows); err != nil {
 			return err
@@ -74,8 +78,11 @@ func AggregateAxis[T any](axis int, f func([]T) (T, error)) Module[[][]T, []T] {
 			}
 			return nil
 		}
-		column := make([]T, len(rows))
+		var column []T
 		for j := range rows[0] {
+			if column == nil || !simple {
+				column = make([]T, len(rows))
+			}
 			for i := range rows {
 				column[i] = rows[i][j]
 			}
@@ -87,6 +94,7 @@ func AggregateAxis[T any](axis int, f func([]T) (T, error)) Module[[][]T, []T] {
 		}
 		return nil
 	})
+	m.node.Into = simple
 	switch {
 	case f == nil:
 		m.node.Step = nil
