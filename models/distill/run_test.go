@@ -356,6 +356,35 @@ func TestPlace(t *testing.T) {
 	}
 }
 
+// TestPlaceTaken: what someone else puts there during the run stays.
+func TestPlaceTaken(t *testing.T) {
+	for _, name := range []string{"out", "out/inside"} {
+		parent := t.TempDir()
+		taken := filepath.Join(parent, filepath.FromSlash(name))
+		opts := tinyOptions
+		opts.Progress = func(stage string, done, total int) {
+			if stage != "finding the basis" || done != total {
+				return
+			}
+			if err := os.MkdirAll(filepath.Dir(taken), 0o755); err != nil {
+				t.Error(err)
+			}
+			if err := os.WriteFile(taken, []byte("mine"), 0o644); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := Run(context.Background(), tinySource(t), filepath.Join(parent, "out"), opts); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if got, err := os.ReadFile(taken); err != nil || string(got) != "mine" {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+		if entries, err := os.ReadDir(parent); err != nil || len(entries) != 1 {
+			t.Errorf("%s: left %v, %v", name, entries, err)
+		}
+	}
+}
+
 func TestOptions(t *testing.T) {
 	for _, opts := range []Options{{Dims: -32}, {Dims: 33}, {Dims: 96}, {}, {Dims: 32, Salads: -1}, {Dims: 32, Corpus: []string{"", "мир", "[CLS]"}}} {
 		var bad *OptionError

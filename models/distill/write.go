@@ -29,7 +29,9 @@ func createOutput(final string) (*output, error) {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, err
 	}
-	final = filepath.Clean(final)
+	if final, err = filepath.Abs(final); err != nil {
+		return nil, err
+	}
 	temp, err := os.MkdirTemp(filepath.Dir(final), "."+filepath.Base(final)+".*")
 	if err != nil {
 		return nil, err
@@ -44,13 +46,17 @@ func (o *output) discard() {
 	}
 }
 
-// commit moves the folder to its final place.
+// commit moves the folder to its final place, where at most an empty folder may be: whatever has come
+// there since stays.
 func (o *output) commit() error {
 	if err := os.Chmod(o.temp, 0o755); err != nil {
 		return err
 	}
+	if info, err := os.Lstat(o.final); err == nil && !info.IsDir() {
+		return &fs.PathError{Op: "distill", Path: o.final, Err: fs.ErrExist}
+	}
 	if err := os.Remove(o.final); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err // someone has put something there since
+		return err
 	}
 	if err := os.Rename(o.temp, o.final); err != nil {
 		return err
