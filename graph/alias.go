@@ -57,6 +57,33 @@ func (m memory) or(n memory) memory {
 	return u
 }
 
+// cellMemory is the memory of a value of type t that an Into step has made of one with memory from. Its
+// slices are engine memory; whatever else it holds may come from there. above are the types round t: a
+// recursive one is not taken apart.
+func cellMemory(t reflect.Type, from memory, above typeSet) memory {
+	parts := 0
+	switch {
+	case above[t] || t == timeType:
+	case t.Kind() == reflect.Slice:
+		above[t] = true
+		defer delete(above, t)
+		elem := cellMemory(t.Elem(), from, above)
+		return memory{elem: &elem, step: from.step}
+	case t.Kind() == reflect.Struct:
+		parts = t.NumField()
+	}
+	if parts == 0 {
+		from.held = maps.Clone(from.held)
+		from.hold(t)
+		return from
+	}
+	m := memory{step: from.step}
+	for i := range parts {
+		m.fields = append(m.fields, cellMemory(t.Field(i).Type, from, above))
+	}
+	return m
+}
+
 // hold adds what an engine cell of type t keeps in backing arrays between calls.
 func (m *memory) hold(t reflect.Type) {
 	walk(t, func(u reflect.Type) (deeper bool) {

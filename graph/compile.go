@@ -23,11 +23,8 @@ func Compile(root *Node) (*WorkflowPlan, error) {
 	if err := c.addKeys(root); err != nil {
 		return nil, err
 	}
-	if root.In == nil || root.Out == nil {
-		if err := check(root, root.label()); err != nil {
-			return nil, err
-		}
-		return nil, errorAt(root.label(), "has no types")
+	if err := check(root, root.label()); err != nil {
+		return nil, err
 	}
 	c.prog.In = c.newCell(kernel.Cell{Type: c.typ(root.In), Parent: -1})
 	c.prog.Out = c.newCell(kernel.Cell{Type: c.typ(root.Out), Parent: -1})
@@ -132,6 +129,8 @@ func check(n *Node, path string) error {
 	switch {
 	case n.Err != nil:
 		return &CompileError{path, n.Err}
+	case n.In == nil || n.Out == nil:
+		return errorAt(path, "has no types")
 	case n.Kind == Leaf && n.Step == nil:
 		return errorAt(path, "nil function")
 	case n.Kind != Leaf && n.Kind != Delay && len(n.Kids) == 0:
@@ -175,6 +174,7 @@ func (c *compiler) lower(n *Node, in, out int, s scope, own memory) (memory, err
 	case Leaf:
 		own = c.leaf(n, in, out, info, own)
 	case Delay:
+		info.Out = c.typ(n.Out)
 		c.emit(kernel.Op{Kind: kernel.OpDelay, In: in, Out: out, Wait: n.Wait, Info: info})
 	case Sequential:
 		own, err = c.sequential(n, in, out, inner, own)
@@ -202,7 +202,7 @@ type ownLimit struct {
 func (c *compiler) settings(n *Node, info *kernel.Info, s scope) (own ownLimit, err error) {
 	var limit kernel.Limit
 	bad := func(o *kernel.Option, reason string) error {
-		return &kernel.SettingError{Path: where(n, info.Path), Setting: o.Kind.String(), Reason: reason}
+		return &kernel.SettingError{Path: info.Path, Setting: o.Kind.String(), Reason: reason}
 	}
 	marked, authorised := false, false
 	for i := range n.Options {
@@ -221,7 +221,7 @@ func (c *compiler) settings(n *Node, info *kernel.Info, s scope) (own ownLimit, 
 		case kernel.OptSet, kernel.OptSetNamed:
 			set, err := kernel.ResolveSetting(o, n.reads(nil))
 			if err != nil {
-				err.(*kernel.SettingError).Path = where(n, info.Path)
+				err.(*kernel.SettingError).Path = info.Path
 				return own, err
 			}
 			info.Settings = append(info.Settings, set)
@@ -266,7 +266,7 @@ func (c *compiler) leaf(n *Node, in, out int, info *kernel.Info, own memory) mem
 	step := n.Step
 	if n.Into {
 		c.prog.Cells[out].Engine = true
-		own.hold(n.Out)
+		own = cellMemory(n.Out, own, typeSet{})
 		if invariants.On {
 			step = checked(n, info.Path)
 		}
@@ -324,7 +324,7 @@ func (c *compiler) parallel(n *Node, in, out int, s scope, own memory) (memory, 
 	for i, kid := range n.Kids {
 		branch := s
 		branch.forked = s.forked || len(n.Kids) > 1
-		branch.path = fmt.Sprintf("%s[%d]", s.path, i)
+		branch.path = n.branch(s.path, i)
 		if all {
 			branch.catch = fork.Catch + i
 		}
@@ -371,7 +371,7 @@ func (c *compiler) parts(n *Node, out int, path string) error {
 			return errorAt(path, "cannot gather in a %s", n.Out)
 		}
 		if k.Out != want {
-			return errorAt(fmt.Sprintf("%s[%d]", path, i), "returns %s where %s is gathered", k.Out, want)
+			return errorAt(n.branch(path, i), "returns %s where %s is gathered", k.Out, want)
 		}
 	}
 	if n.Kind == Parallel {
@@ -404,7 +404,7 @@ func (c *compiler) conditional(n *Node, in, out int, s scope, own memory) (memor
 			to = c.newCell(kernel.Cell{Type: c.typ(kid.Out), Parent: -1})
 		}
 		inner := s
-		inner.path = s.path + [...]string{"[then]", "[else]"}[i]
+		inner.path = n.branch(s.path, i+1)
 		o, err := c.lower(kid, in, to, inner, own)
 		if err != nil {
 			return memory{}, err

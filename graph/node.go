@@ -62,6 +62,17 @@ func (n *Node) label() string {
 	return name
 }
 
+// branch returns the path round kid i of n, whose own is path.
+func (n *Node) branch(path string, i int) string {
+	switch {
+	case n.Kind == Parallel || n.Kind == Both:
+		return fmt.Sprintf("%s[%d]", path, i)
+	case n.Kind == Conditional && i > 0:
+		return path + [...]string{"[then]", "[else]"}[i-1]
+	}
+	return path
+}
+
 // version is what With(Version) says last, "" if nothing.
 func (n *Node) version() (v string) {
 	for _, o := range n.Options {

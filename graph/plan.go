@@ -86,8 +86,8 @@ func (p *WorkflowPlan) describe(n *Node, path string) (*planNode, error) {
 	if err := p.describeOptions(n, d); err != nil {
 		return nil, &CompileError{path, err}
 	}
-	for _, k := range n.Kids {
-		kid, err := p.describe(k, path)
+	for i, k := range n.Kids {
+		kid, err := p.describe(k, n.branch(path, i))
 		if err != nil {
 			return nil, err
 		}
