@@ -85,7 +85,7 @@ func (c *metadataContext) Value(key any) any {
 // WithMetadata returns a copy of ctx in which the calls made with it see key as value. The step that
 // made it, its siblings and its caller do not.
 func WithMetadata(ctx context.Context, key, value string) context.Context {
-	return &metadataContext{ctx, Pair{key, value}}
+	return &metadataContext{orBackground(ctx), Pair{key, value}}
 }
 
 // Metadata returns the value of key for the step of ctx, "" if there is none: the call's, else the
@@ -149,12 +149,17 @@ func StepID(ctx context.Context) uint64 {
 // Detach returns a context with the values of ctx that has no deadline and is never cancelled, for
 // what outlives the step.
 func Detach(ctx context.Context) context.Context {
-	c := stepContext(ctx)
-	if c == nil {
-		return context.WithoutCancel(ctx)
+	if c := stepContext(ctx); c != nil {
+		c.pin()
 	}
-	c.pin()
-	return context.WithoutCancel(ctx)
+	return context.WithoutCancel(orBackground(ctx))
+}
+
+func orBackground(ctx context.Context) context.Context {
+	if ctx == nil {
+		return context.Background()
+	}
+	return ctx
 }
 
 // look returns the present view without pinning.

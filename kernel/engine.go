@@ -126,9 +126,7 @@ func (e *Engine) Start(ctx context.Context, opts []Option) (*Frame, error) {
 	if f == nil {
 		return nil, ErrClosed
 	}
-	if ctx == nil {
-		ctx = context.Background()
-	}
+	ctx = orBackground(ctx)
 	f.pc, f.parent = 0, ctx
 	l := e.prog.Limits[0]
 	if len(opts) > 0 {

@@ -255,7 +255,9 @@ func (f *Frame) leave(i int, err error) {
 	if !w.run.state.CompareAndSwap(runActive, runAbandoned) {
 		f.engine.abandoned.Add(-1)
 	}
-	w.run.ctx.end()
+	if f.sched.Now() < w.deadline { // afterwards its own deadline ends it, and says so
+		w.run.ctx.end()
+	}
 }
 
 var errAbandoned = errors.New("abandoned: the call ended first")
