@@ -87,6 +87,9 @@ func (c *compiler) here() int { return len(c.prog.Ops) }
 // addKeys collects the keys that steps read. One name means one type throughout a plan.
 func (c *compiler) addKeys(root *Node) error {
 	for _, k := range root.reads(nil) {
+		if k == nil {
+			return &kernel.SettingError{Setting: kernel.OptReads.String(), Reason: "a key was not made by NewKey"}
+		}
 		for _, other := range c.prog.Keys {
 			if other.Name == k.Name && other != k {
 				return &kernel.SettingError{Setting: k.Name, Reason: fmt.Sprintf("is read as a %s and as a %s", other.Type, k.Type)}

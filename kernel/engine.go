@@ -189,6 +189,9 @@ func (p *Program) Setting(o *Option) (Setting, error) { return ResolveSetting(o,
 // ResolveSetting resolves a Set option, by its key or by name, against the keys that some step reads.
 func ResolveSetting(o *Option, keys []*Key) (Setting, error) {
 	if o.Kind == OptSet {
+		if o.Key == nil {
+			return Setting{}, &SettingError{Setting: o.Kind.String(), Reason: "the key was not made by NewKey"}
+		}
 		if !slices.Contains(keys, o.Key) {
 			return Setting{}, &SettingError{Setting: o.Key.Name, Reason: "no step reads it"}
 		}

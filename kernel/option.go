@@ -67,7 +67,9 @@ func NewAuth(v any) Option { return Option{Kind: OptAuth, Any: &credentials{v}} 
 func (o Option) String() string {
 	switch o.Kind {
 	case OptSet:
-		return "Set(" + o.Key.Name + ")"
+		if o.Key != nil {
+			return "Set(" + o.Key.Name + ")"
+		}
 	case OptSetNamed, OptMetadata:
 		return o.Kind.String() + "(" + o.Name + ")"
 	}

@@ -130,7 +130,12 @@ func isScalar(k reflect.Kind) bool { return k >= reflect.Bool && k <= reflect.Fl
 
 func (k Key[T]) raw() *kernel.Key { return k.key }
 
-func (k Key[T]) String() string { return fmt.Sprintf("%s %s", k.key.Name, k.key.Type) }
+func (k Key[T]) String() string {
+	if k.key == nil {
+		return "no key"
+	}
+	return fmt.Sprintf("%s %s", k.key.Name, k.key.Type)
+}
 
 // Set returns the option that sets k to v.
 func (k Key[T]) Set(v T) Option {
