@@ -117,11 +117,16 @@ func (f *Frame) onBeat(o *op) (*op, error) {
 		f.engine.ranSlow(last.info)
 	}
 	if err := f.parent.Err(); err != nil {
-		return nil, f.fail(o.pc, err)
+		pc := o.pc // what does not run any more
+		if o.kind == OpEnd || err == context.DeadlineExceeded {
+			pc = f.pc // what overran
+			f.spanLate(err)
+		}
+		return nil, f.fail(pc, err)
 	}
 	now := f.sched.Now()
 	if f.deadline(o.info) <= now {
-		f.spanLate()
+		f.spanLate(context.DeadlineExceeded)
 		next, err := f.late(o, f.pc)
 		f.beat-- // the branches that are left must ask, too, before they go on
 		return next, err

@@ -1,9 +1,6 @@
 package kernel
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // TraceHandle receives what a call did, step by step. The zero value is ready; a handle that is used
 // again keeps its memory. It belongs to one call at a time and is complete when the call returns.
@@ -44,11 +41,11 @@ func (f *Frame) span(pc int32, start int64, err error) {
 }
 
 // spanLate notes that the result of the step that ran last is dropped, because it came too late.
-func (f *Frame) spanLate() {
+func (f *Frame) spanLate(err error) {
 	if f.trace == nil || len(f.trace.Spans) == 0 {
 		return
 	}
 	if s := &f.trace.Spans[len(f.trace.Spans)-1]; s.StepID == f.stepID(f.pc) {
-		s.Err, s.Bytes = context.DeadlineExceeded, 0
+		s.Err, s.Bytes = err, 0
 	}
 }
