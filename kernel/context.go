@@ -120,10 +120,10 @@ func Auth(ctx context.Context) any {
 	for c := stepContext(ctx); c != nil; {
 		v := c.look()
 		if v.auth != nil {
-			return v.auth.value
+			return v.auth.value()
 		}
 		if auth, ok := v.step.Auth.Any.(*credentials); ok {
-			return auth.value
+			return auth.value()
 		}
 		c = stepContext(v.parent)
 	}

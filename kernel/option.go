@@ -3,6 +3,7 @@ package kernel
 import (
 	"context"
 	"fmt"
+	"io"
 	"math"
 	"reflect"
 	"time"
@@ -56,13 +57,16 @@ type Option struct {
 	Any  any
 }
 
-// credentials keeps what Auth was given out of anything that prints or encodes what it is part of.
+// credentials keeps what Auth was given out of anything that prints or encodes what it is part of: fmt
+// follows some pointers, but no function.
 type credentials struct {
-	value any
+	value func() any
 }
 
 // NewAuth returns the option that sets what Auth returns.
-func NewAuth(v any) Option { return Option{Kind: OptAuth, Any: &credentials{v}} }
+func NewAuth(v any) Option {
+	return Option{Kind: OptAuth, Any: &credentials{func() any { return v }}}
+}
 
 func (o Option) String() string {
 	switch o.Kind {
@@ -76,8 +80,8 @@ func (o Option) String() string {
 	return o.Kind.String()
 }
 
-// GoString keeps %#v from printing what the option carries.
-func (o Option) GoString() string { return "kernel.Option(" + o.String() + ")" }
+// Format keeps every verb from printing what the option carries.
+func (o Option) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, o.String()) }
 
 // Key is a typed setting that steps read through their context; layers.Key is its typed handle. Two
 // keys are the same if their pointers are.
