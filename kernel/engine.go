@@ -165,7 +165,10 @@ func (f *Frame) apply(opts []Option, l *Limit) error {
 			f.auth, _ = o.Any.(*credentials)
 		case OptTrace:
 			f.trace, _ = o.Any.(*TraceHandle)
-			f.eager = f.eager || f.trace != nil
+			if f.trace != nil {
+				f.eager = true
+				*f.trace = TraceHandle{Spans: f.trace.Spans[:0]}
+			}
 		case OptSet, OptSetNamed:
 			s, err := f.engine.prog.Setting(o)
 			if err != nil {

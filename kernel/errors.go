@@ -10,6 +10,9 @@ var (
 	ErrClosed = errors.New("engine is closed")
 	// ErrGoexit is the error of a blocking step that called runtime.Goexit.
 	ErrGoexit = errors.New("the step called runtime.Goexit")
+	// ErrAbandoned is the error of a Span whose step was left alone, because its call or its branch of a
+	// WaitAll Parallel ended first.
+	ErrAbandoned = errors.New("abandoned: the call ended first")
 )
 
 // StepError is the error of a call: the path of the step and what went wrong there.

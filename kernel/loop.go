@@ -13,12 +13,8 @@ import (
 // Run runs the program on the caller's goroutine. On a nil error the result is in Out.
 func (f *Frame) Run() error {
 	if f.trace != nil {
-		f.began = f.sched.Now()
-		f.boundary = f.began
-		f.trace.Start = f.sched.Time(f.began)
-		f.trace.Spans = f.trace.Spans[:0]
-		f.trace.Parent = StepID(f.parent)
-		defer func() { f.trace.Duration = f.sched.Time(f.sched.Now()).Sub(f.trace.Start) }()
+		f.beginTrace()
+		defer f.endTrace()
 	}
 	pc, err := f.guard(0)
 	for pc >= 0 { // a panic inside a WaitAll branch: its siblings go on

@@ -22,6 +22,18 @@ type Span struct {
 	Err      error
 }
 
+func (f *Frame) beginTrace() {
+	f.began = f.sched.Now()
+	f.boundary = f.began
+	f.trace.Start = f.sched.Time(f.began)
+	f.trace.Parent = StepID(f.parent)
+}
+
+func (f *Frame) endTrace() {
+	f.abandon(0, int32(len(f.ops))) // their spans are part of the call
+	f.trace.Duration = time.Duration(f.sched.Now() - f.began)
+}
+
 // span notes the run of the step at pc, which began at start.
 func (f *Frame) span(pc int32, start int64, err error) {
 	now := f.sched.Now()

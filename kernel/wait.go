@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"context"
-	"errors"
 	"math"
 	"runtime/debug"
 	"sync/atomic"
@@ -235,7 +234,7 @@ func (f *Frame) drop(i int) {
 func (f *Frame) abandon(from, to int32) {
 	for i := len(f.waits) - 1; i >= 0; i-- {
 		if pc := f.waits[i].pc; from <= pc && pc < to {
-			f.leave(i, errAbandoned)
+			f.leave(i, ErrAbandoned)
 		}
 	}
 }
@@ -259,5 +258,3 @@ func (f *Frame) leave(i int, err error) {
 		w.run.ctx.end()
 	}
 }
-
-var errAbandoned = errors.New("abandoned: the call ended first")
