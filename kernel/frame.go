@@ -49,7 +49,7 @@ type Frame struct {
 	want        uint32 // the beat to go on at, or never: something is to be done before the next step
 	timed       bool   // something can end the call early
 	cancellable bool   // the caller's ctx may be cancelled
-	inside      bool   // in the loop
+	inside      bool   // in the loop or in a copy, where users' functions run
 	eager       bool   // every step takes the slow path: traced, or invariants
 	extra       bool   // what only some calls use must be reset
 	lost        bool   // an abandoned run may still use the Frame
@@ -215,13 +215,28 @@ func (f *Frame) CopyOut() error { return f.copyValue(f.engine.prog.CopyOut, f.re
 
 // copyValue calls a copy, which may call a method of the user's: its panic becomes an error.
 func (f *Frame) copyValue(deepCopy func(dst, src unsafe.Pointer), dst, src unsafe.Pointer) (err error) {
+	f.inside = true
 	defer func() {
-		if p := recover(); p != nil {
-			err = f.fail(f.pc, &PanicError{p, debug.Stack()})
+		if !f.inside {
+			return
 		}
+		f.inside = false
+		p := recover()
+		if p == nil {
+			f.goexit()
+			return
+		}
+		err = f.fail(f.pc, &PanicError{p, debug.Stack()})
 	}()
 	deepCopy(dst, src)
+	f.inside = false
 	return nil
+}
+
+// goexit releases the Frame when this goroutine is leaving by runtime.Goexit: nobody else will.
+func (f *Frame) goexit() {
+	f.lost = true
+	f.Release()
 }
 
 // callIDs numbers the calls in which somebody asked for a step's id.

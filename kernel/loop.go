@@ -33,9 +33,8 @@ func (f *Frame) guard(pc int32) (next int32, err error) {
 		}
 		f.inside = false
 		p := recover()
-		if p == nil { // runtime.Goexit: this goroutine is leaving, and nobody else will release the Frame
-			f.lost = true
-			f.Release()
+		if p == nil {
+			f.goexit()
 			return
 		}
 		var o *op
