@@ -64,7 +64,9 @@ func (w *worker) loop(l *lane, work Work) {
 		if !l.park(w) {
 			return
 		}
-		work.Over()
+		over := work
+		work = nil // an idle goroutine keeps nothing alive
+		over.Over()
 		work = <-w.work
 	}
 }
