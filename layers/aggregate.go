@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -57,8 +58,8 @@ var packagePath = reflect.TypeFor[ShapeError]().PkgPath()
 // or -1, to each row. Rows of different lengths, and a matrix without rows or columns, are errors. A
 // third dimension comes by nesting: T may be a slice, and what f returns part of the input.
 //
-// Cost: a buffer of one column, for axis 0. If T is neither a number, a boolean nor a string, a slice for
-// the result and, for axis 0, one for each column.
+// Cost: no allocation once warm. If T is neither a number, a boolean nor a string, a slice for the result
+// and, for axis 0, one for each column.
 func AggregateAxis[T any](axis int, f func([]T) (T, error)) Module[[][]T, []T] {
 	name, known := builtin(f)
 	kind := reflect.TypeFor[T]().Kind()
@@ -79,8 +80,13 @@ func AggregateAxis[T any](axis int, f func([]T) (T, error)) Module[[][]T, []T] {
 			return nil
 		}
 		var column []T
+		if n := len(rows[0]); simple { // a column fits behind the result
+			*out = slices.Grow(*out, n+len(rows))
+			column = (*out)[n : n+len(rows)]
+			defer clear(column)
+		}
 		for j := range rows[0] {
-			if column == nil || !simple {
+			if !simple {
 				column = make([]T, len(rows))
 			}
 			for i := range rows {
@@ -107,13 +113,16 @@ func AggregateAxis[T any](axis int, f func([]T) (T, error)) Module[[][]T, []T] {
 }
 
 func rectangular[T any](rows [][]T) error {
-	if len(rows) == 0 || len(rows[0]) == 0 {
-		return fmt.Errorf("a matrix without elements: %w", ErrEmpty)
+	if len(rows) == 0 {
+		return fmt.Errorf("a matrix without rows: %w", ErrEmpty)
 	}
 	for i, row := range rows {
 		if len(row) != len(rows[0]) {
 			return &ShapeError{Row: i, Len: len(row), Want: len(rows[0])}
 		}
+	}
+	if len(rows[0]) == 0 {
+		return fmt.Errorf("row 0: %w", ErrEmpty)
 	}
 	return nil
 }
