@@ -65,7 +65,9 @@ type scope struct {
 func (c *compiler) typ(t reflect.Type) *kernel.Type {
 	d := c.types[t]
 	if d == nil {
-		d = describe(t)
+		if d = new(kernel.Type); t != nil { // check reports a missing type
+			d = describe(t)
+		}
 		c.types[t] = d
 	}
 	return d
@@ -132,6 +134,8 @@ func check(n *Node, path string) error {
 	switch {
 	case n.Err != nil:
 		return &CompileError{path, n.Err}
+	case int(n.Kind) >= len(kindNames):
+		return errorAt(path, "unknown kind of module")
 	case n.In == nil || n.Out == nil:
 		return errorAt(path, "has no types")
 	case n.Kind == Leaf && n.Step == nil:
@@ -159,7 +163,7 @@ func (c *compiler) lower(n *Node, in, out int, s scope, own memory) (memory, err
 		return memory{}, err
 	}
 	if c.prog.Cells[in].Type != c.typ(n.In) || c.prog.Cells[out].Type != c.typ(n.Out) {
-		return memory{}, errorAt(path, "takes %s and returns %s where %s and %s are wanted",
+		return memory{}, errorAt(where(n, path), "takes %s and returns %s where %s and %s are wanted",
 			n.In, n.Out, c.prog.Cells[in].Type.Name, c.prog.Cells[out].Type.Name)
 	}
 	info := &kernel.Info{
@@ -374,7 +378,7 @@ func (c *compiler) parts(n *Node, out int, path string) error {
 			return errorAt(path, "cannot gather in a %s", n.Out)
 		}
 		if k.Out != want {
-			return errorAt(n.branch(path, i), "returns %s where %s is gathered", k.Out, want)
+			return errorAt(n.branch(path, i), "returns %v where %s is gathered", k.Out, want)
 		}
 	}
 	if n.Kind == Parallel {
@@ -399,15 +403,15 @@ func (c *compiler) conditional(n *Node, in, out int, s scope, own memory) (memor
 	var jump int
 	var all memory
 	for i, kid := range n.Kids[1:] {
-		if kid.Out != n.Out {
-			return memory{}, errorAt(s.path, "module %d returns %s, not %s", i+2, kid.Out, n.Out)
-		}
 		to := out
 		if !flat(n.Out) {
 			to = c.newCell(kernel.Cell{Type: c.typ(kid.Out), Parent: -1})
 		}
 		inner := s
 		inner.path = n.branch(s.path, i+1)
+		if kid.Out != n.Out {
+			return memory{}, errorAt(inner.path, "returns %v, not %s", kid.Out, n.Out)
+		}
 		o, err := c.lower(kid, in, to, inner, own)
 		if err != nil {
 			return memory{}, err

@@ -26,7 +26,12 @@ const (
 
 var kindNames = [...]string{"step", "sequential", "parallel", "both", "conditional", "delay"}
 
-func (k Kind) String() string { return kindNames[k] }
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("kind %d", uint8(k))
+}
 
 // Node is a step or a composite. It is immutable once it is part of another node or compiled.
 type Node struct {
