@@ -181,7 +181,7 @@ func TestIntoCellsAreReused(t *testing.T) {
 		if !clean(c) {
 			t.Errorf("call %d finds %+v", n, c)
 		}
-		if n > 0 {
+		if cap(c.Rows) > 0 { // a Frame that was used before: the next call need not find the same
 			arrived++
 			if cap(c.Rows) != 4 || cap(c.Rows[:3][2]) < 8 || cap(c.Array[1]) != 64 || cap(c.Cells) != 2 || cap(c.Cells[:2][1].Rows) != 5 {
 				t.Errorf("call %d finds slices of other capacities: %d, %d, %d, %d", n, cap(c.Rows), cap(c.Array[1]), cap(c.Cells), cap(c.Cells[:2][1].Rows))
@@ -220,13 +220,13 @@ func TestIntoCellsAreReused(t *testing.T) {
 		return nil
 	})
 	e := must(t, Sequential(step, Plain("text", func(c cell) (string, error) { return c.Text, nil })).With(Computing))
-	for i := range 10 {
+	for i := range 200 {
 		if v, err := e.Call(t.Context(), i); v != "t" || err != nil {
 			t.Fatal(v, err)
 		}
 	}
-	if arrived != 9 {
-		t.Errorf("%d calls of 9 had the memory of the first", arrived)
+	if arrived < 100 {
+		t.Errorf("%d calls of 200 had the memory of an earlier one", arrived)
 	}
 }
 
@@ -235,20 +235,21 @@ func TestIntoCellsGiveUpWhatIsLarge(t *testing.T) {
 		bytes int
 		keeps bool
 	}{{1 << 20, !invariants.On}, {1<<20 + 8, false}} {
-		var found int
+		found := 0
 		e := must(t, Sequential(Into("step", func(_ context.Context, n int, out *[]int64) error {
-			if found = cap(*out); found == 0 {
-				*out = make([]int64, c.bytes/8)
+			if cap(*out) > 0 {
+				found++
 			}
+			*out = make([]int64, c.bytes/8)
 			return nil
 		}), Plain("len", func(v []int64) (int, error) { return len(v), nil })).With(Computing))
-		for range 2 {
+		for range 50 {
 			if _, err := e.Call(t.Context(), 0); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if keeps := found > 0; keeps != c.keeps {
-			t.Errorf("an array of %d bytes kept: %v, want %v", c.bytes, keeps, c.keeps)
+			t.Errorf("an array of %d bytes was kept %d times of 49, want some: %v", c.bytes, found, c.keeps)
 		}
 	}
 }
