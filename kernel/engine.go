@@ -73,12 +73,6 @@ func (e *Engine) Stats() Stats {
 	return s
 }
 
-// Sched returns the scheduler that the engine runs on.
-func (e *Engine) Sched() *sched.Sched { return e.sched }
-
-// Program returns what the engine runs.
-func (e *Engine) Program() *Program { return e.prog }
-
 // take returns a free Frame, nil if the engine is closed. Goroutines start looking at different
 // slots, by where their stacks are.
 func (e *Engine) take() *Frame {

@@ -1,0 +1,244 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unsafe"
+
+	"github.com/maida-ai/gomai/sched"
+)
+
+// number is the Type of an int64.
+var number = &Type{
+	Name:    "int64",
+	Flat:    true,
+	New:     func(int) unsafe.Pointer { return unsafe.Pointer(new(int64)) },
+	Move:    func(dst, src unsafe.Pointer) { *(*int64)(dst) = *(*int64)(src) },
+	Clear:   func(p unsafe.Pointer) { *(*int64)(p) = 0 },
+	Measure: func(unsafe.Pointer) int64 { return 8 },
+}
+
+// cells returns n cells of numbers: the first is the input, the last the output.
+func cells(n int) []Cell {
+	c := make([]Cell, n)
+	for i := range c {
+		c[i] = Cell{Type: number, Parent: -1}
+	}
+	return c
+}
+
+func add(path string, n int64, in, out int) Op {
+	return Op{Kind: OpStep, In: in, Out: out, Info: &Info{Path: path, Mark: OptComputing, Out: number},
+		Run: func(_ *Context, in, out unsafe.Pointer) error {
+			*(*int64)(out) = *(*int64)(in) + n
+			return nil
+		}}
+}
+
+// program completes p: one limit, the call's; an end; catches from 1.
+func program(ops []Op, cells []Cell) *Program {
+	root := &Info{Path: "root"}
+	for i := range ops {
+		if ops[i].Info == nil {
+			ops[i].Info = root
+		}
+	}
+	return &Program{
+		Ops: append(ops, Op{Kind: OpEnd, Info: root}), Cells: cells, Out: len(cells) - 1,
+		Limits: []Limit{{}}, Catches: []Catch{{}},
+	}
+}
+
+// run is what the typed engine of package layers does, for numbers.
+func run(e *Engine, ctx context.Context, in int64, opts ...Option) (int64, error) {
+	f, err := e.Start(ctx, opts)
+	if err != nil {
+		return 0, err
+	}
+	*(*int64)(f.In()) = in
+	err = f.Run()
+	out := *(*int64)(f.Out())
+	f.Release()
+	return out, err
+}
+
+// Programs that no compiler made: the kernel needs nothing above it.
+func TestPrograms(t *testing.T) {
+	positive := Op{Kind: OpStep, In: 0, Out: 1, Info: &Info{Path: "positive", Mark: OptComputing},
+		Run: func(_ *Context, in, out unsafe.Pointer) error { *(*bool)(out) = *(*int64)(in) > 0; return nil }}
+	for _, c := range []struct {
+		name     string
+		p        *Program
+		in, want int64
+	}{
+		{"nothing", program(nil, cells(1)), 5, 5},
+		{"a step", program([]Op{add("a", 1, 0, 1)}, cells(2)), 5, 6},
+		{"two", program([]Op{add("a", 1, 0, 1), add("b", 10, 1, 2)}, cells(3)), 5, 16},
+		{"a move", program([]Op{add("a", 1, 0, 1), {Kind: OpMove, In: 1, Out: 2}}, cells(3)), 5, 6},
+		{"a delay", program([]Op{{Kind: OpDelay, In: 0, Out: 1, Wait: time.Microsecond}}, cells(2)), 5, 5},
+		{"a branch, taken", program([]Op{positive, {Kind: OpBranch, In: 1, N: 4}, add("then", 1, 0, 2), {Kind: OpJump, N: 5}, add("else", 100, 0, 2)}, cells(3)), 5, 6},
+		{"a branch, not taken", program([]Op{positive, {Kind: OpBranch, In: 1, N: 4}, add("then", 1, 0, 2), {Kind: OpJump, N: 5}, add("else", 100, 0, 2)}, cells(3)), -5, 95},
+	} {
+		e := NewEngine(c.p, sched.Default(), 0)
+		for i := range 5 {
+			opts := []Option(nil)
+			if i%2 == 1 {
+				opts = []Option{{Kind: OptTimeout, Word: uint64(time.Hour)}, {Kind: OptTrace, Any: new(TraceHandle)}}
+			}
+			if got, err := run(e, context.Background(), c.in, opts...); got != c.want || err != nil {
+				t.Errorf("%s: %d, %v, want %d", c.name, got, err, c.want)
+			}
+		}
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A fork whose branches wait: each is a program counter, and the last one to end goes on.
+func TestForkOfDelays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := sched.New()
+		defer s.Close()
+		p := program([]Op{
+			{Kind: OpFork},
+			{Kind: OpDelay, In: 0, Out: 1, Wait: 3 * time.Second}, {Kind: OpJoin},
+			{Kind: OpDelay, In: 0, Out: 2, Wait: 2 * time.Second}, add("after", 1, 2, 2), {Kind: OpJoin},
+			{Kind: OpDelay, In: 0, Out: 3, Wait: time.Second}, {Kind: OpJoin},
+			{Kind: OpStep, In: 1, Out: 4, Info: &Info{Path: "sum", Mark: OptComputing}},
+		}, cells(5))
+		p.Forks = []Fork{{Begin: 0, Starts: []int{1, 3, 6}, Joins: []int{2, 5, 7}, End: 8}}
+		e := NewEngine(p, s, 0)
+		var cell [3]unsafe.Pointer
+		p.Ops[8].Run = func(c *Context, _, out unsafe.Pointer) error {
+			for i := range cell {
+				cell[i] = c.frame.cells[i+1]
+				*(*int64)(out) += *(*int64)(cell[i])
+			}
+			return nil
+		}
+		start := time.Now()
+		got, err := run(e, context.Background(), 5)
+		if got != 16 || err != nil || time.Since(start) != 3*time.Second {
+			t.Errorf("%d, %v after %v, want 16 after 3s", got, err, time.Since(start))
+		}
+	})
+}
+
+// Outside a step the accessors have nothing to say, and say so.
+func TestAccessorsOutsideSteps(t *testing.T) {
+	type key struct{}
+	for name, ctx := range map[string]context.Context{
+		"background": context.Background(), "nil": nil, "a request": context.WithValue(t.Context(), key{}, 1),
+	} {
+		_, set := Lookup(ctx, &Key{Name: "k"})
+		if Metadata(ctx, "k") != "" || Auth(ctx) != nil || StepID(ctx) != 0 || set {
+			t.Errorf("%s: an accessor found something", name)
+		}
+		if d := Detach(ctx); d.Err() != nil || d.Done() != nil {
+			t.Errorf("%s: a detached context can end", name)
+		}
+	}
+	outer := WithMetadata(WithMetadata(context.Background(), "a", "1"), "b", "2")
+	inner := context.WithValue(WithMetadata(outer, "a", "3"), key{}, 1)
+	for k, want := range map[string]string{"a": "3", "b": "2", "c": ""} {
+		if got := Metadata(inner, k); got != want {
+			t.Errorf("%s is %q, want %q", k, got, want)
+		}
+	}
+	if Metadata(outer, "a") != "1" || inner.Value(key{}) != 1 {
+		t.Error("WithMetadata changed what it wraps")
+	}
+}
+
+func TestErrorTexts(t *testing.T) {
+	for want, err := range map[string]error{
+		"a/b: boom":              &StepError{"a/b", errors.New("boom")},
+		"panic: 5":               &PanicError{Value: 5},
+		"threshold: no":          &SettingError{Setting: "threshold", Reason: "no"},
+		"a: threshold: no":       &SettingError{Path: "a", Setting: "threshold", Reason: "no"},
+		"engine is closed":       ErrClosed,
+		"a: file does not exist": &StepError{"a", fs.ErrNotExist},
+	} {
+		if err.Error() != want {
+			t.Errorf("got %q, want %q", err, want)
+		}
+	}
+	if !errors.Is(&StepError{"a", &PanicError{Value: fs.ErrNotExist}}, fs.ErrNotExist) {
+		t.Error("a panic with an error hides it")
+	}
+	if errors.Is(&PanicError{Value: "text"}, fs.ErrNotExist) || (&PanicError{Value: "text"}).Unwrap() != nil {
+		t.Error("a panic with a text unwraps to something")
+	}
+	down := &ShutdownError{Inside: 2, Abandoned: 3, Err: context.Canceled}
+	if s := down.Error(); !strings.Contains(s, "2 calls") || !strings.Contains(s, "3 abandoned") || !errors.Is(down, context.Canceled) {
+		t.Errorf("got %q", s)
+	}
+}
+
+func TestLimitAdd(t *testing.T) {
+	now := time.Now()
+	timeout := func(d time.Duration) Option { return Option{Kind: OptTimeout, Word: uint64(d)} }
+	deadline := func(at time.Time) Option { return Option{Kind: OptDeadline, At: at} }
+	for _, c := range []struct {
+		opts []Option
+		want Limit
+		bad  bool
+	}{
+		{nil, Limit{}, false},
+		{[]Option{timeout(5), timeout(3), timeout(4)}, Limit{After: 3}, false},
+		{[]Option{deadline(now), deadline(now.Add(-1)), deadline(now.Add(1))}, Limit{At: now.Add(-1)}, false},
+		{[]Option{timeout(0)}, Limit{}, true},
+		{[]Option{timeout(-1)}, Limit{}, true},
+		{[]Option{deadline(time.Time{})}, Limit{}, true},
+		{[]Option{timeout(5), deadline(now)}, Limit{After: 5}, true},
+		{[]Option{deadline(now), timeout(5)}, Limit{At: now}, true},
+	} {
+		var l Limit
+		var err error
+		for _, o := range c.opts {
+			if err = l.Add(o); err != nil {
+				break
+			}
+		}
+		if (err != nil) != c.bad || !reflect.DeepEqual(l, c.want) {
+			t.Errorf("%v: %+v, %v, want %+v, an error: %v", c.opts, l, err, c.want, c.bad)
+		}
+	}
+}
+
+func TestOptionNames(t *testing.T) {
+	seen := map[string]OptionKind{}
+	for k := OptNone; k <= OptOn; k++ {
+		if other, ok := seen[k.String()]; ok && !(k == OptSetNamed && other == OptSet) || k != OptNone && k.String() == "" {
+			t.Errorf("kind %d is called %q, as kind %d", k, k, other)
+		}
+		seen[k.String()] = k
+	}
+	if s := OptionKind(200).String(); s != "OptionKind(200)" {
+		t.Errorf("an unknown kind is called %q", s)
+	}
+	for want, o := range map[string]Option{
+		"Timeout":       {Kind: OptTimeout, Word: 5},
+		"Set(rate)":     {Kind: OptSet, Key: &Key{Name: "rate"}, Word: 5},
+		"Set(x)":        {Kind: OptSetNamed, Name: "x", Any: "secret"},
+		"Metadata(key)": {Kind: OptMetadata, Name: "key", Text: "secret"},
+		"Auth":          NewAuth("secret"),
+	} {
+		for _, verb := range []string{"%v", "%+v", "%s", "%#v", "%d", "%x", "%q"} {
+			if got := fmt.Sprintf(verb, o); strings.Contains(got, "secret") || strings.Contains(got, fmt.Sprintf("%x", "secret")) {
+				t.Errorf("%s prints %s", verb, got)
+			}
+		}
+		if got := o.String(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
