@@ -284,6 +284,30 @@ func passes[T any](t *testing.T, name string, v T) {
 	values(t, name+" gathered", Sequential(Parallel(p, f, p), Plain("second", func(in []T) (T, error) { return in[1], nil }).With(Fresh)), v, v)
 }
 
+// A nested Parallel of untyped nodes: the slice types in it were made by no generic call.
+func TestFromNodeNested(t *testing.T) {
+	parallel := func(kids ...*graph.Node) *graph.Node {
+		return &graph.Node{Kind: graph.Parallel, In: kids[0].In, Out: reflect.SliceOf(kids[0].Out), Kids: kids}
+	}
+	list := Into("list", func(_ context.Context, i int, out *[]string) error {
+		*out = append((*out)[:0], fmt.Sprint(i), "x")
+		return nil
+	}).Node()
+	other := Plain("other", func(i int) ([]string, error) { return []string{fmt.Sprint(-i)}, nil }).With(Blocking).Node()
+	wait := BlockingDelay[int](time.Nanosecond).Node()
+	m, err := FromNode[int, [][][]string](parallel(parallel(list, other),
+		parallel(other, &graph.Node{Kind: graph.Sequential, In: wait.In, Out: list.Out, Kids: []*graph.Node{wait, plus(1).Node(), list}})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	values(t, "nested", m, 5, [][][]string{{{"5", "x"}, {"-5"}}, {{"-5"}, {"6", "x"}}})
+	e := must(t, m)
+	first, _ := e.Call(t.Context(), 7)
+	if _, err := e.Call(t.Context(), 8); err != nil || first[0][0][0] != "7" {
+		t.Errorf("the result of a call is %v after another, %v", first, err)
+	}
+}
+
 func TestFromNode(t *testing.T) {
 	node := plus(1).Node()
 	m, err := FromNode[int, int](node)
