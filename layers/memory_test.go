@@ -539,7 +539,7 @@ func TestAbandonedFramesAreNotReused(t *testing.T) {
 
 // The engine keeps nothing of a call that is over from being collected.
 func TestNothingIsKeptAlive(t *testing.T) {
-	type big struct{ data [1000]int }
+	type big [1000]int
 	var gone []weak.Pointer[big]
 	track := func() *big {
 		b := new(big)

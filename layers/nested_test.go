@@ -268,7 +268,8 @@ func TestAuthNeverShows(t *testing.T) {
 			B *Option
 			C any
 		}{auth, &auth, auth})
-		if b, err := json.Marshal([]Option{auth}); err != nil || !strings.Contains(string(b), "Kind") {
+		var options any = []Option{auth}
+		if b, err := json.Marshal(options); err != nil || !strings.Contains(string(b), "Kind") {
 			t.Errorf("an Option as JSON: %s, %v", b, err)
 		}
 		look := func(pin bool) func(ctx context.Context, fail int) (int, error) {

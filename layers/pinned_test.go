@@ -54,6 +54,8 @@ func (k kept) check(t *testing.T, name string) {
 	}
 }
 
+type anotherKey struct{}
+
 // A context that somebody has looked into stays what it was, and no other step or call ever gets it.
 func TestPinnedContextStays(t *testing.T) {
 	s := sched.New()
@@ -177,13 +179,13 @@ func TestDetach(t *testing.T) {
 	inner := must(t, look("inner", keep).With(Computing, Reads(ctxLevel), ctxLevel.Set(3), Timeout(time.Minute)))
 	for name, f := range map[string]func(context.Context){
 		"a step":          keep,
-		"of WithValue":    func(ctx context.Context) { keep(context.WithValue(ctx, "another key", 2)) },
+		"of WithValue":    func(ctx context.Context) { keep(context.WithValue(ctx, anotherKey{}, 2)) },
 		"of WithMetadata": func(ctx context.Context) { keep(kernel.WithMetadata(ctx, "another key", "v")) },
 		"of WithCancel":   func(ctx context.Context) { ctx, cancel := context.WithCancel(ctx); keep(ctx); cancel() },
 		"twice":           func(ctx context.Context) { keep(kernel.Detach(ctx)) },
 		"a nested step":   func(ctx context.Context) { call(t, inner, ctx, 1) },
 		"a nested step under WithValue": func(ctx context.Context) {
-			call(t, inner, context.WithValue(ctx, "another key", 2), 1)
+			call(t, inner, context.WithValue(ctx, anotherKey{}, 2), 1)
 		},
 	} {
 		late = nil

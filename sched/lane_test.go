@@ -174,7 +174,7 @@ func TestLaneUnderLoad(t *testing.T) {
 }
 
 func TestDefault(t *testing.T) {
-	if Default() != Default() || Default() == nil {
+	if first, second := Default(), Default(); first != second || first == nil {
 		t.Error("the scheduler of the process is not one")
 	}
 }
