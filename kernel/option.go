@@ -83,6 +83,9 @@ func (o Option) String() string {
 // Format keeps every verb from printing what the option carries.
 func (o Option) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, o.String()) }
 
+// MarshalText is String, for encoders.
+func (o Option) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
 // Key is a typed setting that steps read through their context; layers.Key is its typed handle. Two
 // keys are the same if their pointers are.
 type Key struct {

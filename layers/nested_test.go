@@ -268,8 +268,7 @@ func TestAuthNeverShows(t *testing.T) {
 			B *Option
 			C any
 		}{auth, &auth, auth})
-		var options any = []Option{auth}
-		if b, err := json.Marshal(options); err != nil || !strings.Contains(string(b), "Kind") {
+		if b, err := json.Marshal([]Option{auth, setInt.Set(1)}); err != nil || string(b) != `["Auth","Set(settings_test int)"]` {
 			t.Errorf("an Option as JSON: %s, %v", b, err)
 		}
 		look := func(pin bool) func(ctx context.Context, fail int) (int, error) {
