@@ -17,7 +17,7 @@ func Compile(root *Node) (*WorkflowPlan, error) {
 	if root == nil {
 		return nil, &CompileError{"", errNil}
 	}
-	c := &compiler{types: map[reflect.Type]*kernel.Type{}, paths: map[string]int{}}
+	c := &compiler{types: map[reflect.Type]*kernel.Type{}, paths: paths{}}
 	c.prog.Limits = []kernel.Limit{{}}
 	c.prog.Catches = []kernel.Catch{{}}
 	if err := c.addKeys(root); err != nil {
@@ -50,7 +50,7 @@ var errNil = errors.New("nil Module")
 type compiler struct {
 	prog  kernel.Program
 	types map[reflect.Type]*kernel.Type
-	paths map[string]int // how often each was used
+	paths paths
 }
 
 // scope is what a node inherits from those round it.
@@ -104,18 +104,20 @@ func (c *compiler) addKeys(root *Node) error {
 	return nil
 }
 
-// pathOf returns a path for n that no other node has.
-func (c *compiler) pathOf(n *Node, s scope) string {
-	label := n.label()
+// paths counts how often each was used.
+type paths map[string]int
+
+// of returns a path for what is called label inside of what has the path outer. No other has it.
+func (p paths) of(label, outer string) string {
 	if label == "" {
-		return s.path
+		return outer
 	}
 	path := label
-	if s.path != "" {
-		path = s.path + "/" + label
+	if outer != "" {
+		path = outer + "/" + label
 	}
-	if c.paths[path]++; c.paths[path] > 1 {
-		path = fmt.Sprintf("%s#%d", path, c.paths[path])
+	if p[path]++; p[path] > 1 {
+		path = fmt.Sprintf("%s#%d", path, p[path])
 	}
 	return path
 }
@@ -158,7 +160,7 @@ func check(n *Node, path string) error {
 // lower emits the ops of n, which reads cell in and writes cell out. own is the engine memory that the
 // input may point into; what the output may point into comes back.
 func (c *compiler) lower(n *Node, in, out int, s scope, own memory) (memory, error) {
-	path := c.pathOf(n, s)
+	path := c.paths.of(n.label(), s.path)
 	if err := check(n, path); err != nil {
 		return memory{}, err
 	}

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,24 +36,24 @@ func (p *WorkflowPlan) Root() *Node { return p.root }
 // planNode is the JSON form of a node. Fields are written in this order and map keys sorted, so equal
 // plans have equal bytes.
 type planNode struct {
-	Kind     string            `json:"kind"`
-	Name     string            `json:"name,omitempty"`
-	Version  string            `json:"version,omitempty"`
-	In       string            `json:"in"`
-	Out      string            `json:"out"`
-	Wait     string            `json:"wait,omitempty"`
-	Timeout  string            `json:"timeout,omitempty"`
-	Deadline string            `json:"deadline,omitempty"`
-	Marks    []string          `json:"marks,omitempty"`
-	Reads    []string          `json:"reads,omitempty"`
-	Settings map[string]any    `json:"settings,omitempty"`
-	Metadata map[string]string `json:"metadata,omitempty"`
-	Kids     []*planNode       `json:"modules,omitempty"`
+	Kind     string                     `json:"kind"`
+	Name     string                     `json:"name,omitempty"`
+	Version  string                     `json:"version,omitempty"`
+	In       string                     `json:"in"`
+	Out      string                     `json:"out"`
+	Wait     string                     `json:"wait,omitempty"`
+	Timeout  string                     `json:"timeout,omitempty"`
+	Deadline string                     `json:"deadline,omitempty"`
+	Marks    []string                   `json:"marks,omitempty"`
+	Reads    []string                   `json:"reads,omitempty"`
+	Settings map[string]json.RawMessage `json:"settings,omitempty"`
+	Metadata map[string]string          `json:"metadata,omitempty"`
+	Kids     []*planNode                `json:"modules,omitempty"`
 }
 
 // JSON returns the canonical form of the plan. Credentials are not part of it.
 func (p *WorkflowPlan) JSON() ([]byte, error) {
-	n, err := p.describe(p.root, "")
+	n, err := describeNode(p.root, "", paths{})
 	if err != nil {
 		return nil, err
 	}
@@ -71,11 +73,10 @@ func (p *WorkflowPlan) Hash() (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-func (p *WorkflowPlan) describe(n *Node, path string) (*planNode, error) {
+// describeNode describes n, which is inside of what path names.
+func describeNode(n *Node, path string, used paths) (*planNode, error) {
 	label := n.label()
-	if label != "" {
-		path = strings.TrimPrefix(path+"/"+label, "/")
-	}
+	path = used.of(label, path)
 	d := &planNode{Kind: n.Kind.String(), Name: label, Version: n.version(), In: n.In.String(), Out: n.Out.String()}
 	if n.Kind == Leaf && d.Version == "" {
 		return nil, errorAt(path, "%w: give it one with layers.Version", ErrUnversioned)
@@ -83,11 +84,14 @@ func (p *WorkflowPlan) describe(n *Node, path string) (*planNode, error) {
 	if n.Kind == Delay {
 		d.Wait = n.Wait.String()
 	}
-	if err := p.describeOptions(n, d); err != nil {
-		return nil, &CompileError{path, err}
+	if err := d.describeOptions(n); err != nil {
+		return nil, &CompileError{where(n, path), err}
 	}
 	for i, k := range n.Kids {
-		kid, err := p.describe(k, n.branch(path, i))
+		if n.Kind == Conditional && i == 0 && k.version() == "" {
+			k = k.With(kernel.Option{Kind: kernel.OptVersion, Text: d.Version}) // it is part of the Conditional
+		}
+		kid, err := describeNode(k, n.branch(path, i), used)
 		if err != nil {
 			return nil, err
 		}
@@ -97,8 +101,9 @@ func (p *WorkflowPlan) describe(n *Node, path string) (*planNode, error) {
 }
 
 // describeOptions notes the options of n; of several values of one setting the innermost holds.
-func (p *WorkflowPlan) describeOptions(n *Node, d *planNode) error {
+func (d *planNode) describeOptions(n *Node) error {
 	var limit kernel.Limit
+	place := kernel.OptNone // where it runs
 	for i := range n.Options {
 		o := &n.Options[i]
 		switch o.Kind {
@@ -118,20 +123,23 @@ func (p *WorkflowPlan) describeOptions(n *Node, d *planNode) error {
 			if err != nil {
 				return err
 			}
-			if d.Settings == nil {
-				d.Settings = map[string]any{}
-			}
-			if _, ok := d.Settings[set.Key.Name]; !ok {
-				d.Settings[set.Key.Name] = set.Key.Unpack(set)
+			if err := d.describeSetting(set); err != nil {
+				return err
 			}
 		case kernel.OptReads:
 			for _, k := range o.Any.([]*kernel.Key) {
 				d.Reads = append(d.Reads, k.Name+" "+k.Type.String())
 			}
-		case kernel.OptBlocking, kernel.OptComputing, kernel.OptPure, kernel.OptEffect, kernel.OptFresh, kernel.OptWaitAll:
+		case kernel.OptBlocking, kernel.OptComputing:
+			if place == kernel.OptNone {
+				place = o.Kind
+				d.Marks = append(d.Marks, strings.ToLower(o.Kind.String()))
+			}
+		case kernel.OptPure, kernel.OptEffect, kernel.OptFresh, kernel.OptWaitAll:
 			d.Marks = append(d.Marks, strings.ToLower(o.Kind.String()))
 		}
 	}
+	d.Marks, d.Reads = sortedSet(d.Marks), sortedSet(d.Reads)
 	if limit.After > 0 {
 		d.Timeout = limit.After.String()
 	}
@@ -139,6 +147,35 @@ func (p *WorkflowPlan) describeOptions(n *Node, d *planNode) error {
 		d.Deadline = limit.At.UTC().Format(time.RFC3339Nano)
 	}
 	return nil
+}
+
+// describeSetting notes a setting unless one further in has the same key. A value that its JSON form
+// does not hold whole would make two plans look like one, so it is an error.
+func (d *planNode) describeSetting(s kernel.Setting) error {
+	if _, ok := d.Settings[s.Key.Name]; ok {
+		return nil
+	}
+	v := s.Key.Unpack(s)
+	b, err := json.Marshal(v)
+	if err == nil {
+		back := reflect.New(s.Key.Type)
+		if err = json.Unmarshal(b, back.Interface()); err == nil && !reflect.DeepEqual(back.Elem().Interface(), v) {
+			err = errors.New("part of it is lost")
+		}
+	}
+	if err != nil {
+		return &kernel.SettingError{Setting: s.Key.Name, Reason: "cannot be written as JSON: " + err.Error()}
+	}
+	if d.Settings == nil {
+		d.Settings = map[string]json.RawMessage{}
+	}
+	d.Settings[s.Key.Name] = b
+	return nil
+}
+
+func sortedSet(s []string) []string {
+	slices.Sort(s)
+	return slices.Compact(s)
 }
 
 var opNames = map[kernel.OpKind]string{
@@ -155,7 +192,7 @@ func (p *WorkflowPlan) Explain() string {
 		if l.After > 0 {
 			return "timeout " + l.After.String()
 		}
-		return "deadline " + l.At.Format(time.RFC3339Nano)
+		return "deadline " + l.At.UTC().Format(time.RFC3339Nano)
 	}
 	prog := p.program
 	fmt.Fprintf(&b, "%s -> %s", p.root.In, p.root.Out)

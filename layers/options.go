@@ -63,7 +63,7 @@ func Trace(t *TraceHandle) Option { return Option{Kind: kernel.OptTrace, Any: t}
 func Name(name string) Option { return Option{Kind: kernel.OptName, Text: name} }
 
 // Version gives a step, together with its name, an identity: a plan whose steps all have one has a hash.
-// Change it when the step's results change.
+// Change it when the step's results change. That of a Conditional covers its predicate.
 func Version(v string) Option { return Option{Kind: kernel.OptVersion, Text: v} }
 
 // MaxBlocking bounds the steps that an engine has on the lane at once; beyond it they fail with
