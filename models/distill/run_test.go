@@ -406,7 +406,7 @@ func TestTokenizers(t *testing.T) {
 		{`"type":"WordPiece","unk`, `"type":"BPE","unk`, "model.type"},
 		{`"continuing_subword_prefix":"##"`, `"continuing_subword_prefix":"@@"`, "model.continuing_subword_prefix"},
 		{`"unk_token":"[UNK]"`, `"unk_token":"<unk>"`, "model.unk_token"},
-		{`"content":"[CLS]"`, `"content":"[XXX]"`, "added_tokens"},
+		{`"content":"[CLS]"`, `"content":"[SEQ]"`, "added_tokens"},
 		{`"and":21`, `"and":20`, ""},
 		{`"and":21`, `"and":-1`, ""},
 		{`"the":17`, `"the":`, ""},
