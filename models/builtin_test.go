@@ -111,3 +111,13 @@ func TestBuiltinAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+// A level that this machine cannot run is refused by the first call that can return an error.
+func TestWrongLevel(t *testing.T) {
+	t.Setenv("MAI_CPU", "abacus")
+	if _, err := models.Builtin(); err == nil || !strings.Contains(err.Error(), "MAI_CPU=abacus") {
+		t.Errorf("got %v", err)
+	}
+	t.Setenv("MAI_CPU", "generic")
+	builtin(t)
+}

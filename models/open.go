@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/maida-ai/gomai/internal/cpu"
 	"github.com/maida-ai/gomai/models/bert"
 	"github.com/maida-ai/gomai/models/modelfile"
 	"github.com/maida-ai/gomai/models/safetensors"
@@ -72,6 +73,9 @@ func OpenFS(fsys fs.FS, dir string, opts ...Option) (*Model, error) {
 
 // open builds the model. What it has opened is closed again on an error.
 func (f *folder) open(opts []Option) (_ *Model, err error) {
+	if _, err := cpu.Detect(); err != nil {
+		return nil, err // a wrong MAI_CPU, at the first call that can say so
+	}
 	parts, err := f.readModules()
 	if err != nil {
 		return nil, err
