@@ -15,7 +15,7 @@ import (
 type waiting struct {
 	pc       int32
 	start    int64
-	at       int64 // when a delay is over
+	at       int64 // when it is over; of a run on the lane: once it is
 	deadline int64
 	run      *laneRun // nil: a delay
 }
@@ -30,6 +30,7 @@ type laneRun struct {
 	pc      int32
 	wake    chan *laneRun
 	state   atomic.Uint32
+	ended   int64
 	err     error
 }
 
@@ -100,7 +101,8 @@ func (r *laneRun) Run() {
 		if p := recover(); p != nil {
 			r.err = &PanicError{p, debug.Stack()}
 		}
-		r.engine.ranOnLane(r.ctx.step, r.engine.sched.Now()-start)
+		r.ended = r.engine.sched.Now()
+		r.engine.ranOnLane(r.ctx.step, r.ended-start)
 		r.ctx.end()
 	}()
 	r.err = r.step(r.ctx, r.in, r.out)
@@ -127,28 +129,25 @@ func (f *Frame) next() (*op, error) {
 		return &f.ops[pc], nil
 	}
 	for {
-		now, until := f.sched.Now(), int64(math.MaxInt64)
-		due := -1
-		for i := range f.waits {
-			w := &f.waits[i]
-			if w.deadline <= now {
-				return f.expired(i)
-			}
-			if w.at <= now && (due < 0 || w.at < f.waits[due].at) {
-				due = i
-			}
-			until = min(until, w.at, w.deadline)
+		for len(f.wake) > 0 {
+			f.runOver(<-f.wake)
 		}
-		if due >= 0 {
-			return f.delayOver(due)
+		now, first, until := f.sched.Now(), -1, int64(math.MaxInt64)
+		for i := range f.waits {
+			if end := f.waits[i].end(); end < until {
+				first, until = i, end
+			}
+		}
+		if until <= now {
+			return f.waitOver(first, now)
 		}
 		var over <-chan time.Time
 		if until != math.MaxInt64 {
 			over = f.wakeAt(until - now)
 		}
-		var done *laneRun
 		select {
-		case done = <-f.wake:
+		case r := <-f.wake:
+			f.runOver(r)
 		case <-over:
 		case <-f.parent.Done():
 			pc, err := f.waits[0].pc, f.parent.Err()
@@ -161,11 +160,17 @@ func (f *Frame) next() (*op, error) {
 		if f.beat = f.sched.Beat().Load(); f.timed {
 			f.beat = f.sched.Begin() // the time that passed was no step's
 		}
-		if done == nil {
-			continue
-		}
-		if next, err := f.laneOver(done); next != nil || err != nil {
-			return next, err
+	}
+}
+
+// end is when w ends: because it is over, or too late.
+func (w *waiting) end() int64 { return min(w.at, w.deadline) }
+
+// runOver notes when the wait for r was over, if somebody still waits for it.
+func (f *Frame) runOver(r *laneRun) {
+	for i := range f.waits {
+		if w := &f.waits[i]; w.run == r {
+			w.at = r.ended
 		}
 	}
 }
@@ -179,47 +184,34 @@ func (f *Frame) wakeAt(ns int64) <-chan time.Time {
 	return f.timer.C
 }
 
-// expired ends the wait i because its deadline is over.
-func (f *Frame) expired(i int) (*op, error) {
-	pc := f.waits[i].pc
-	f.leave(i, context.DeadlineExceeded)
-	return f.late(&f.ops[pc], pc)
-}
-
-// delayOver ends the delay i.
-func (f *Frame) delayOver(i int) (*op, error) {
+// waitOver ends the wait i. Whether it was in time is a matter of its own end, not of now: its caller may
+// have computed in a sibling meanwhile.
+func (f *Frame) waitOver(i int, now int64) (*op, error) {
 	w := f.waits[i]
-	f.drop(i)
 	o := &f.ops[w.pc]
-	f.pc = o.pc
-	f.move(o)
+	if w.deadline <= w.at {
+		f.leave(i, context.DeadlineExceeded)
+		return f.late(o, w.pc)
+	}
+	f.drop(i)
+	f.pc = w.pc
+	if w.run == nil {
+		f.move(o)
+	} else if w.run.err != nil {
+		return f.stepFailed(w.pc, w.start, w.run.err)
+	}
 	if f.trace != nil {
 		f.span(w.pc, w.start, nil)
 	}
-	return &f.ops[w.pc+1], nil
-}
-
-// laneOver ends the wait for r. It returns nil, nil if nobody waits for it any more.
-func (f *Frame) laneOver(r *laneRun) (*op, error) {
-	for i := range f.waits {
-		w := f.waits[i]
-		if w.run != r {
-			continue
+	next := &f.ops[w.pc+1]
+	if w.deadline <= now { // what follows within the same limit is late
+		for next.kind == OpExit {
+			next = &f.ops[next.pc+1]
 		}
-		if w.deadline <= f.sched.Now() { // it came too late
-			return f.expired(i)
-		}
-		f.drop(i)
-		f.pc = r.pc
-		if r.err != nil {
-			return f.stepFailed(r.pc, w.start, r.err)
-		}
-		if f.trace != nil {
-			f.span(r.pc, w.start, nil)
-		}
-		return &f.ops[r.pc+1], nil
+		f.beat--
+		f.want = never
 	}
-	return nil, nil
+	return next, nil
 }
 
 func (f *Frame) drop(i int) {
