@@ -264,7 +264,8 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 				for _, m := range []Module[int, int]{step, sum(step, others), waitAll(others, step)} {
 					inBubble(t, func(t *testing.T, s *sched.Sched) {
 						e := must(t, m, On(s))
-						for range 20 {
+						var trace TraceHandle
+						for i := range 20 {
 							ctx, cancel := context.WithCancel(t.Context())
 							opts := []Option{Timeout(time.Minute)}
 							switch how {
@@ -278,6 +279,9 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 								opts[0] = Deadline(time.Now())
 							case "no limit":
 								ctx, opts = context.Background(), nil
+							}
+							if i%2 == 0 {
+								opts = append(opts, Trace(&trace))
 							}
 							goexits(func() { _, _ = e.Call(ctx, 1, opts...) })
 							cancel()

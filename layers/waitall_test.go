@@ -43,6 +43,28 @@ func TestErrorEndsOneBranch(t *testing.T) {
 	})
 }
 
+// Of the branches round an error none begins that had not yet, and an error of a branch does not hide that
+// the call is late.
+func TestErrorAndWhatIsStillToCome(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *sched.Sched) {
+		never := Plain("never", func(in int) (int, error) {
+			t.Error("a step begins in a branch that has failed")
+			return in, nil
+		}).With(Computing)
+		bad := fails("bad", 0).With(Computing)
+		e := must(t, waitAll(sum(BlockingDelay[int](ms), bad, never, never), sum(BlockingDelay[int](ms), plus(1))), On(s))
+		for range 3 {
+			_, err := e.Call(context.Background(), 1)
+			wantError(t, err, errBoom, "parallel[0]/parallel[1]/bad")
+		}
+		e = must(t, waitAll(bad, Sequential(takes("slow", 20*ms), plus(1)), BlockingDelay[int](time.Second)), On(s))
+		for range 3 {
+			_, err := e.Call(context.Background(), 1, Timeout(10*ms))
+			wantError(t, err, context.DeadlineExceeded, "parallel[1]/slow")
+		}
+	})
+}
+
 // plan is a random pipeline together with a model of what it does: when it ends, and with what.
 type plan struct {
 	m     Module[job, job]
