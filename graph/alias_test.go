@@ -24,8 +24,8 @@ type (
 	}
 	own    struct{ from []int } // copies itself
 	byVal  struct{ from []int } // does, too
-	others struct{ from []int } // copies into something else
-	wrong  struct{ from []int } // returns something
+	others struct{}             // copies into something else
+	wrong  struct{}             // returns something
 	wraps  struct{ own }        // has the promoted method, which copies only a part
 )
 

@@ -2,6 +2,9 @@ package layers
 
 import (
 	"context"
+	"runtime"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -47,7 +50,9 @@ func TestZeroAllocations(t *testing.T) {
 		Into("into", func(_ context.Context, n int64, out *[]string) error { *out = append((*out)[:0], "a", "b"); return nil }),
 		Plain("nil", func(int64) ([]string, error) { return nil, nil })),
 		Into("len", func(_ context.Context, v []string, out *int64) error { *out = int64(len(v)); return nil })), none)
-	flat("aggregations", Sequential(Parallel(inc(0), inc(1), inc(2)), Aggregate(Max[int64])), none)
+	flat("Max", Sequential(Parallel(inc(0), inc(1), inc(2)), Aggregate(Max[int64])), none)
+	flat("Min", Sequential(Parallel(inc(0), inc(1), inc(2)), Aggregate(Min[int64])), none)
+	flat("Sum", Sequential(Parallel(inc(0), inc(1), inc(2)), Aggregate(Sum[int64])), none)
 	flat("a Timeout of the call", chain10(), func(i int) []Option { return []Option{Timeout(time.Minute + time.Duration(i))} })
 	flat("a long Timeout", chain10(), func(i int) []Option { return []Option{Timeout(time.Hour)} })
 	flat("a Deadline", chain10(), func(i int) []Option { return []Option{Deadline(time.Now().Add(time.Hour))} })
@@ -62,6 +67,11 @@ func TestZeroAllocations(t *testing.T) {
 	}).With(Reads(allocRate, allocOn)), chain10()), func(i int) []Option {
 		return []Option{allocRate.Set(float64(i)), allocOn.Set(i%2 == 0), Timeout(time.Minute)}
 	})
+	words := strings.Fields(strings.Repeat("some words of text ", 16))
+	allocates(t, "texts", Sequential(Func("cut", func(_ context.Context, s string) (string, error) { return s[1:], nil }),
+		Conditional(func(_ context.Context, s string) (bool, error) { return len(s) > 3, nil }, Plain("same", same[string]), Plain("cut", func(s string) (string, error) {
+			return s[:1], nil
+		}))).With(Computing), func(i int) string { return words[i] }, none)
 	names := [...]string{"a", "b", "c"}
 	flat("metadata that changes per call", Into("metadata", func(ctx context.Context, in int64, out *int64) error {
 		*out = int64(len(kernel.Metadata(ctx, "user")) + len(kernel.Metadata(ctx, "outer")))
@@ -109,6 +119,7 @@ func TestZeroAllocations(t *testing.T) {
 		matrix[i] = make([]float64, 30)
 	}
 	rows := func(i int) [][]float64 { return matrix[:sizes(i)] }
+	allocates(t, "Mean", Aggregate(Mean[float64]), func(i int) []float64 { return matrix[0][:1+i%30] }, none)
 	allocates(t, "along the rows", AggregateAxis(1, Mean[float64]), rows, none)
 	allocates(t, "along the columns", AggregateAxis(0, Max[float64]), rows, none)
 	allocates(t, "a slice as input", Into("sum", sumInto).With(Computing), func(i int) []int64 { return make([]int64, 4)[: i%4 : 4] }, none)
@@ -149,6 +160,70 @@ func allocates[I, O any](t *testing.T, name string, m Module[I, O], in func(int)
 	}
 	if n, without := made(call), made(func(context.Context) {}); n != without {
 		t.Errorf("%s under a context made for it: %v allocations, making it costs %v", name, n, without)
+	}
+}
+
+// Call costs nothing either if the result holds no slices, and neither do options that are written where
+// the call is.
+func TestCallAllocatesNothing(t *testing.T) {
+	if invariants.On {
+		t.Skip("invariants allocate")
+	}
+	e := must(t, Sequential(diamond10(), Into("reads", func(ctx context.Context, in int64, out *int64) error {
+		*out = in + int64(allocRate.Get(ctx)) + int64(len(kernel.Metadata(ctx, "user")))
+		return nil
+	}).With(Reads(allocRate, allocOn))).With(Computing))
+	for _, ctx := range []context.Context{context.Background(), httpContext(t)} {
+		in := int64(0)
+		if n := testing.AllocsPerRun(200, func() {
+			in++
+			v, err := e.Call(ctx, in, Timeout(time.Minute+time.Duration(in)), allocRate.Set(float64(in)), allocOn.Set(in%2 == 0), Metadata("user", "me"))
+			if want := 8*(in+2) + in + 2; v != want || err != nil {
+				t.Fatalf("got %d, %v, want %d", v, err, want)
+			}
+		}); n != 0 {
+			t.Errorf("%v allocations under %v", n, ctx)
+		}
+	}
+}
+
+// AllocsPerRun runs on one core; two goroutines that call one engine on two cost nothing either.
+func TestTwoCallersAllocateNothing(t *testing.T) {
+	if invariants.On {
+		t.Skip("invariants allocate")
+	}
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	const calls = 20_000
+	e := must(t, diamond10().With(Computing, Timeout(time.Minute)))
+	ctx := httpContext(t)
+	var begin, done sync.WaitGroup
+	start := make(chan struct{})
+	for range 2 {
+		begin.Add(1)
+		done.Go(func() {
+			var out int64
+			for range 100 { // each makes a Frame of its own
+				_ = e.CallInto(ctx, 1, &out)
+			}
+			begin.Done()
+			<-start
+			for i := range int64(calls) {
+				if err := e.CallInto(ctx, i, &out); err != nil || out != 8*(i+2) {
+					t.Errorf("got %d, %v, want %d", out, err, 8*(i+2))
+					return
+				}
+			}
+		})
+	}
+	begin.Wait()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	close(start)
+	done.Wait()
+	runtime.ReadMemStats(&after)
+	// a few are the runtime's, and where two meet in one slot a Frame more is made
+	if n := after.Mallocs - before.Mallocs; n > calls/10 {
+		t.Errorf("%d allocations in %d calls", n, 2*calls)
 	}
 }
 
