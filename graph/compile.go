@@ -116,10 +116,13 @@ func (p paths) of(label, outer string) string {
 	if outer != "" {
 		path = outer + "/" + label
 	}
-	if p[path]++; p[path] > 1 {
-		path = fmt.Sprintf("%s#%d", path, p[path])
+	unique := path
+	for p[unique] > 0 { // a step may be named like a repeat
+		p[path]++
+		unique = fmt.Sprintf("%s#%d", path, p[path])
 	}
-	return path
+	p[unique]++
+	return unique
 }
 
 // where is the path of n for an error: an unnamed Sequential adds nothing to a path.
