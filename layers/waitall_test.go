@@ -62,6 +62,9 @@ func TestErrorAndWhatIsStillToCome(t *testing.T) {
 			_, err := e.Call(context.Background(), 1, Timeout(10*ms))
 			wantError(t, err, context.DeadlineExceeded, "parallel[1]/slow")
 		}
+		e = must(t, waitAll(bad, BlockingDelay[int](time.Second)), On(s))
+		_, err := e.Call(context.Background(), 1, Timeout(10*ms))
+		wantError(t, err, context.DeadlineExceeded, "parallel[1]/delay")
 	})
 }
 
