@@ -559,6 +559,15 @@ func TestNothingIsKeptAlive(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	copies := must(t, Into("copied", func(_ context.Context, _ int, out *[]*big) error {
+		*out = append((*out)[:0], track())
+		return nil
+	}))
+	for i := range 20 {
+		if v, err := copies.Call(t.Context(), i); err != nil || v[0] != gone[len(gone)-1].Value() {
+			t.Fatal(v, err)
+		}
+	}
 	runtime.GC()
 	runtime.GC()
 	kept := 0
@@ -571,4 +580,5 @@ func TestNothingIsKeptAlive(t *testing.T) {
 		t.Errorf("the engine keeps %d of %d values alive", kept, len(gone))
 	}
 	runtime.KeepAlive(e)
+	runtime.KeepAlive(copies)
 }
