@@ -131,7 +131,10 @@ func TestLateFirstUse(t *testing.T) {
 			Func("used", func(c context.Context, in int) (int, error) { used = c; c.Value(1); return in, nil }),
 			Func("detached", func(c context.Context, in int) (int, error) { detached = kernel.Detach(c); return in, nil }))
 		fail := Plain("fail", func(int) (int, error) { return 0, errBoom })
-		for _, e := range []*Engine[int, int]{must(t, m.With(Computing)), must(t, Sequential(m, fail).With(Computing))} {
+		keptByFailing := Func("fails", func(c context.Context, in int) (int, error) { kept = c; return 0, errBoom })
+		for _, e := range []*Engine[int, int]{
+			must(t, m.With(Computing)), must(t, Sequential(m, fail).With(Computing)), must(t, Sequential(m, keptByFailing).With(Computing)),
+		} {
 			_, _ = e.Call(t.Context(), 1)
 			func() {
 				defer func() {
