@@ -52,7 +52,7 @@ unit: ## tests, slow quality gates included
 race: ## tests under the race detector
 	CGO_ENABLED=1 $(GOTEST) -race ./...
 
-noasm: ## tests of the plain Go code that every machine can run
+noasm: ## tests with -tags noasm: plain Go only
 	$(GOTEST) -tags noasm ./...
 
 invariants: ## tests of the engine with released memory poisoned

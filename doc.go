@@ -1,7 +1,7 @@
 // Package gomai holds no code: it is the front page of the module. gomai composes typed Modules into
 // pipelines, compiles a pipeline into a plan and runs it without allocating, and embeds text with
-// models that are fast enough to sit inside a server. There is no Python and no cgo in it, and `mai`
-// is one static binary.
+// models that are fast enough to sit inside a server. There is no Python and no cgo in it, and `mai`,
+// built with CGO_ENABLED=0, is one static binary.
 //
 // Where to start:
 //

@@ -190,7 +190,7 @@ func ResolveSetting(o *Option, keys []*Key) (Setting, error) {
 			return Setting{}, &SettingError{Setting: o.Kind.String(), Reason: "the key was not made by NewKey"}
 		}
 		if !slices.Contains(keys, o.Key) {
-			return Setting{}, &SettingError{Setting: o.Key.Name, Reason: "no step reads it"}
+			return Setting{}, &SettingError{Setting: o.Key.Name, Reason: "no step reads it: one that does says With(Reads(key))"}
 		}
 		return Setting{o.Key, o.Word, o.Any}, nil
 	}
@@ -203,7 +203,7 @@ func ResolveSetting(o *Option, keys []*Key) (Setting, error) {
 			return s, nil
 		}
 	}
-	return Setting{}, &SettingError{Setting: o.Name, Reason: "no step reads it"}
+	return Setting{}, &SettingError{Setting: o.Name, Reason: "no step reads it: one that does says With(Reads(key))"}
 }
 
 func (f *Frame) startLimit(l Limit) limit {

@@ -70,7 +70,8 @@ func Version(v string) Option { return Option{Kind: kernel.OptVersion, Text: v} 
 // sched.ErrOverloaded. It is an option of Compile.
 func MaxBlocking(n int) Option { return Option{Kind: kernel.OptMaxBlocking, Word: uint64(n)} }
 
-// On chooses the scheduler; sched.Default() otherwise. It is an option of Compile.
+// On chooses the scheduler; sched.Default() otherwise. It is an option of Compile. In a testing/synctest
+// bubble, give an engine one that is made and closed there.
 func On(s *sched.Sched) Option { return Option{Kind: kernel.OptOn, Any: s} }
 
 // Set is the dynamic door to a Key, for settings that come as data: v must have the key's type.
@@ -88,7 +89,7 @@ func Reads(keys ...AnyKey) Option {
 	return Option{Kind: kernel.OptReads, Any: raw}
 }
 
-// Key is a typed setting of steps: the call's value holds, else the innermost With's, else an outer
+// Key is a typed setting of steps, each of which declares with With(Reads(key)) that it reads it: the call's value holds, else the innermost With's, else an outer
 // With's, else the key's default. Booleans and numbers cost no allocation. Keys of one name and type
 // are one key.
 type Key[T any] struct {

@@ -172,20 +172,20 @@ func TestSettingErrors(t *testing.T) {
 		setting string
 		reason  string
 	}{
-		"call: nobody reads it":       {m, []Option{setFloat.Set(1)}, "", "settings_test float", "no step reads it"},
-		"call: its twin is read":      {m, []Option{twin.Set("x")}, "", "settings_test int", "no step reads it"},
-		"call: unknown name":          {m, []Option{Set("settings_test none", 1)}, "", "settings_test none", "no step reads it"},
+		"call: nobody reads it":       {m, []Option{setFloat.Set(1)}, "", "settings_test float", "no step reads it: one that does says With(Reads(key))"},
+		"call: its twin is read":      {m, []Option{twin.Set("x")}, "", "settings_test int", "no step reads it: one that does says With(Reads(key))"},
+		"call: unknown name":          {m, []Option{Set("settings_test none", 1)}, "", "settings_test none", "no step reads it: one that does says With(Reads(key))"},
 		"call: wrong type":            {m, []Option{Set("settings_test int", 1.5)}, "", "settings_test int", "takes a int, not a float64"},
 		"call: wrong size":            {m, []Option{Set("settings_test int", int64(1))}, "", "settings_test int", "takes a int, not a int64"},
 		"call: nil":                   {m, []Option{Set("settings_test int", nil)}, "", "settings_test int", "takes a int"},
 		"call: a zero Key":            {m, []Option{text.Set("x")}, "", "", "NewKey"},
 		"call: Blocking":              {m, []Option{Blocking}, "", "Blocking", "is no setting of a call"},
-		"With: nobody reads it":       {m.With(setFloat.Set(1)), nil, "read", "settings_test float", "no step reads it"},
-		"With: nobody below reads it": {Sequential(pass.With(setInt.Set(1)), m), nil, "pass", "settings_test int", "no step reads it"},
-		"With: outer":                 {Sequential(pass, m).With(Name("top"), setText.Set("x")), nil, "top", "settings_test text", "no step reads it"},
+		"With: nobody reads it":       {m.With(setFloat.Set(1)), nil, "read", "settings_test float", "no step reads it: one that does says With(Reads(key))"},
+		"With: nobody below reads it": {Sequential(pass.With(setInt.Set(1)), m), nil, "pass", "settings_test int", "no step reads it: one that does says With(Reads(key))"},
+		"With: outer":                 {Sequential(pass, m).With(Name("top"), setText.Set("x")), nil, "top", "settings_test text", "no step reads it: one that does says With(Reads(key))"},
 		"With: in a branch": {Sequential(Parallel(m, m.With(setText.Set("x"))), Plain("end", func(v []int) (int, error) { return 0, nil })),
-			nil, "parallel[1]/read", "settings_test text", "no step reads it"},
-		"With: unknown name":   {m.With(Set("settings_test none", 1)), nil, "read", "settings_test none", "no step reads it"},
+			nil, "parallel[1]/read", "settings_test text", "no step reads it: one that does says With(Reads(key))"},
+		"With: unknown name":   {m.With(Set("settings_test none", 1)), nil, "read", "settings_test none", "no step reads it: one that does says With(Reads(key))"},
 		"With: wrong type":     {m.With(Set("settings_test int", "x")), nil, "read", "settings_test int", "takes a int, not a string"},
 		"With: a zero Key":     {m.With(text.Set("x")), nil, "read", "", "NewKey"},
 		"With: Trace":          {m.With(Trace(new(TraceHandle))), nil, "read", "Trace", "is no setting of a Module"},
@@ -220,5 +220,9 @@ func TestKeysOfOneNameAndType(t *testing.T) {
 	if got := fmt.Sprint(setInt, ", ", zero, ", ", setInt.Set(1), ", ", zero.Set(1), ", ", zero.Get(t.Context())); got !=
 		"settings_test int int, no key, Set(settings_test int), Set, 0" {
 		t.Errorf("keys print as %s", got)
+	}
+	o := setText.Set("hidden")
+	if got := fmt.Sprintf("%v %+v %#v %s %d %x %t %z", o, o, o, o, o, o, o, o); strings.Contains(got, "hidden") || strings.Contains(got, "%!") {
+		t.Errorf("an Option prints what it carries: %s", got)
 	}
 }

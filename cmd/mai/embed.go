@@ -55,8 +55,8 @@ stays bounded however long the file is, and each line is answered as it arrives.
 	}
 	model.flags(cmd)
 	in.flags(cmd)
-	cmd.Flags().StringVar(&precision, "precision", "auto", "compute in `P`: f32, bf16, int8 or auto")
-	cmd.Flags().IntVar(&maxTokens, "max-tokens", 0, "read at most `N` tokens of a text; 0 is the model's own limit")
+	cmd.Flags().StringVar(&precision, "precision", "auto", "compute in `P`: auto, f32, bf16 or int8; an error where the model does not offer it")
+	cmd.Flags().IntVar(&maxTokens, "max-tokens", 0, "read at most `N` tokens of a text (default: the model's own limit)")
 	return cmd
 }
 
@@ -64,11 +64,11 @@ func embedOptions(cmd *cobra.Command, precision string, maxTokens int) ([]models
 	precisions := map[string]models.NumberFormat{"f32": models.F32, "bf16": models.BF16, "int8": models.Int8, "auto": models.Auto}
 	p, ok := precisions[precision]
 	if !ok {
-		return nil, usagef("--precision %s: it is f32, bf16, int8 or auto", precision)
+		return nil, usagef("--precision %s: must be f32, bf16, int8 or auto", precision)
 	}
 	opts := []models.Option{models.Precision(p)}
 	if maxTokens < 0 || maxTokens == 0 && cmd.Flags().Changed("max-tokens") {
-		return nil, usagef("--max-tokens %d: it is at least 1", maxTokens)
+		return nil, usagef("--max-tokens %d: must be at least 1", maxTokens)
 	}
 	if maxTokens > 0 {
 		opts = append(opts, models.MaxTokens(maxTokens))

@@ -41,7 +41,7 @@ func (in *textInput) flags(cmd *cobra.Command) {
 func (in *textInput) open(args []string, stdin io.Reader) (*texts, error) {
 	switch {
 	case in.file == "" && len(args) == 0:
-		return nil, usagef("no text: give it as an argument, or a file of texts with --file")
+		return nil, usagef("no text: give it as an argument, or a file of texts with --file (--file - reads stdin)")
 	case in.file != "" && len(args) > 0:
 		return nil, usagef("texts both as arguments and from --file %s", in.file)
 	case in.file == "" && in.jsonl:

@@ -52,7 +52,7 @@ With --json it prints {"result", "score", "steps": [{"path", "start_us", "durati
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if math.IsNaN(threshold) || math.IsInf(threshold, 0) {
-				return usagef("--threshold %v: it is a finite number", threshold)
+				return usagef("--threshold %v: must be a finite number", threshold)
 			}
 			m, err := model.open()
 			if err != nil {

@@ -28,7 +28,7 @@ func newSimilarity() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			metric, ok := metrics.ByName(name)
 			if !ok {
-				return usagef("--metric %s: it is one of %s", name, strings.Join(metrics.Names(), ", "))
+				return usagef("--metric %s: must be one of %s", name, strings.Join(metrics.Names(), ", "))
 			}
 			m, err := model.open()
 			if err != nil {

@@ -57,7 +57,7 @@ func tokenizeText(t *tokenizer.Tokenizer, index int, text string) (tokenRecord, 
 	}
 	r := tokenRecord{
 		Index:   index,
-		IDs:     tokens.IDs,
+		IDs:     append([]int32{}, tokens.IDs...), // never null
 		Tokens:  make([]string, len(tokens.IDs)),
 		Offsets: make([][2]int32, len(tokens.IDs)),
 	}
