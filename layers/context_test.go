@@ -203,3 +203,50 @@ func TestDoneInsideStep(t *testing.T) {
 		})
 	}
 }
+
+// Err knows of the deadline and of the caller's cancelling without pinning, and of what a context's own
+// deadline has ended it says so, whenever somebody asks.
+func TestErrInsideStep(t *testing.T) {
+	for _, mark := range []Option{Computing, Blocking} {
+		synctest.Test(t, func(t *testing.T) {
+			s := sched.New()
+			defer s.Close()
+			stop, wait := context.CancelFunc(func() {}), time.Duration(0)
+			var before, after, cause error
+			e := must(t, look("ask", func(ctx context.Context) {
+				before = ctx.Err()
+				stop()
+				time.Sleep(wait)
+				after = ctx.Err()
+				cause = context.Cause(ctx)
+			}).With(mark), On(s))
+			ask := func(what string, want error, ctx context.Context, opts ...Option) {
+				_, err := e.Call(ctx, 1, opts...)
+				time.Sleep(time.Minute) // for the abandoned run
+				synctest.Wait()
+				if !errors.Is(err, want) || before != nil || after != want || cause != want {
+					t.Errorf("%s, %s: the call returned %v, the step saw %v, then %v, cause %v", mark, what, err, before, after, cause)
+				}
+			}
+			ask("nothing", nil, t.Context())
+			wait = 60 * time.Millisecond
+			ask("a timeout", context.DeadlineExceeded, t.Context(), Timeout(50*time.Millisecond))
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			ask("the caller's timeout", context.DeadlineExceeded, ctx)
+			ctx, cancel2 := context.WithCancel(t.Context())
+			defer cancel2()
+			stop = cancel2
+			ask("cancelling, later", context.Canceled, ctx)
+			ctx, cancel3 := context.WithCancel(t.Context())
+			defer cancel3()
+			wait, stop = 0, cancel3
+			if mark == Computing { // it ends before the next beat, so the call does not see it
+				_, _ = e.Call(ctx, 1)
+				if after != context.Canceled {
+					t.Errorf("right after its caller has cancelled it, a context has the error %v", after)
+				}
+			}
+		})
+	}
+}

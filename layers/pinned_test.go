@@ -123,9 +123,11 @@ func TestContextInManyGoroutines(t *testing.T) {
 	e := must(t, look("many", func(ctx context.Context) {
 		ids := make([]uint64, len(ctxUses))
 		var wg sync.WaitGroup
+		start := make(chan bool)
 		for i, c := range ctxUses {
-			wg.Go(func() { c.use(ctx); ids[i] = kernel.StepID(ctx) })
+			wg.Go(func() { <-start; c.use(ctx); ids[i] = kernel.StepID(ctx) })
 		}
+		close(start)
 		wg.Wait()
 		for i, id := range ids {
 			if id == 0 || id != ids[0] {
