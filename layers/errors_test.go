@@ -311,7 +311,7 @@ func TestWaitAllLimit(t *testing.T) {
 			begin := func(d time.Duration) Module[int, int] {
 				return Plain("step", func(in int) (int, error) { last = time.Now(); time.Sleep(d); return in, nil }).With(Computing)
 			}
-			branch := func() Module[int, int] { return Sequential3(begin(4*ms), begin(4*ms), begin(4*ms)) }
+			branch := func() Module[int, int] { return Sequential4(begin(4*ms), begin(4*ms), begin(4*ms), begin(4*ms)) }
 			p := Parallel(branch(), Sequential(BlockingDelay[int](ms), branch()), branch(), BlockingDelay[int](time.Hour)).With(WaitAll)
 			var opts []Option
 			switch limit {

@@ -82,14 +82,18 @@ func (c *clock) tick() {
 	defer c.mu.Unlock()
 	if c.touched.Swap(false) {
 		c.quiet = 0
-	} else if c.quiet++; c.quiet > quietBeats {
-		c.quiet = 0
-		c.beat.Store(0)
-		if !c.touched.Load() { // a call that began meanwhile keeps the clock going
-			return
-		}
+	} else if c.quiet++; c.quiet > quietBeats && c.stop() {
+		return
 	}
 	c.advance()
+}
+
+// stop stops the clock, unless a call has begun meanwhile: it may have seen the last beat, and counts on
+// the next.
+func (c *clock) stop() bool {
+	c.quiet = 0
+	c.beat.Store(0)
+	return !c.touched.Load()
 }
 
 func (c *clock) anchor(n uint32) int64 {
