@@ -35,6 +35,9 @@ same model and options make the same bytes on one machine.`,
 			if out == "" {
 				return usagef("no folder to write to: give one with -o")
 			}
+			if dims <= 0 || dims%32 != 0 {
+				return usagef("--dims %d: must be a multiple of 32", dims)
+			}
 			opts := distill.Options{Dims: dims}
 			var err error
 			if corpus != "" {

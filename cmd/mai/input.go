@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -63,7 +64,7 @@ func (in *textInput) open(args []string, stdin io.Reader) (*texts, error) {
 		f.Close()
 		return nil, &inputError{File: in.file, Err: cause(err)}
 	}
-	t := &texts{name: in.file, r: f, c: f, jsonl: in.jsonl || strings.HasSuffix(in.file, ".jsonl")}
+	t := &texts{name: in.file, r: f, c: f, jsonl: in.jsonl || strings.EqualFold(filepath.Ext(in.file), ".jsonl")}
 	if info.Mode().IsRegular() {
 		t.size = info.Size()
 	}
