@@ -92,6 +92,7 @@ func TestNestedCancel(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := sched.New()
 			defer s.Close()
+			// The caller may leave, and end the step's context, before its own cause has come down to it.
 			var cause error
 			wait := must(t, look("wait", func(ctx context.Context) {
 				<-ctx.Done()
@@ -103,7 +104,7 @@ func TestNestedCancel(t *testing.T) {
 			start := time.Now()
 			_, err := outer.Call(ctx, 1)
 			synctest.Wait()
-			if took := time.Since(start); !errors.Is(err, context.Canceled) || cause != stop || took != time.Second {
+			if took := time.Since(start); !errors.Is(err, context.Canceled) || cause != stop && cause != context.Canceled || took != time.Second {
 				t.Errorf("%s: after %v the call returned %v, the innermost step saw %v", mark, took, err, cause)
 			}
 		})

@@ -61,15 +61,17 @@ func (c *clock) wind() uint32 {
 
 // advance makes a beat and arms the timer for the next one. The caller holds mu.
 func (c *clock) advance() {
-	now := c.now()
-	for {
+	first := c.last + 1
+	for c.last = first; c.last == 0 || c.last == NoBeat; {
 		c.last++
-		c.ring[c.last%ringLen] = now
-		if c.last != 0 && c.last != NoBeat {
+	}
+	c.beat.Store(c.last)
+	now := c.now() // read after the store: a call that still saw the beat before began earlier than this
+	for n := first; ; n++ {
+		if c.ring[n%ringLen] = now; n == c.last {
 			break
 		}
 	}
-	c.beat.Store(c.last)
 	if c.timer == nil {
 		c.timer = time.AfterFunc(BeatLength, c.tick)
 	} else {
