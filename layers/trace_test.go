@@ -214,8 +214,11 @@ func TestTraceCoversItsSpans(t *testing.T) {
 		if total := time.Since(before); !errors.Is(err, errTraced) || tr.Duration > total || tr.Start.Before(before) {
 			t.Fatalf("call %d: error %v, from %v for %v; it took from %v for %v", i, err, tr.Start, tr.Duration, before, total)
 		}
-		abandoned := 0
+		abandoned, failed := 0, tr.Spans[slices.IndexFunc(tr.Spans, func(s kernel.Span) bool { return s.Err != nil })]
 		for _, span := range tr.Spans {
+			if span.Start > failed.Start {
+				t.Fatalf("call %d: the step on the caller begins before what it waited for: %v", i, tr.Spans)
+			}
 			if span.Start < 0 || span.Duration < 0 || span.Start+span.Duration > tr.Duration {
 				t.Fatalf("call %d of %v: the span %+v is outside", i, tr.Duration, span)
 			}
@@ -309,7 +312,12 @@ func TestTraceHandle(t *testing.T) {
 				t.Errorf("span %d is %+v, the step saw the id %d", i, s, seen[i])
 			}
 		}
+		before := tr.Start
+		call(t, e, t.Context(), 1)
 		call(t, e, t.Context(), 1, Trace(nil))
+		if len(tr.Spans) != 3 || tr.Start != before {
+			t.Errorf("an untraced call left the trace %+v", tr)
+		}
 		if _, err := e.Call(t.Context(), 1, Trace(&tr), setInt.Set(1)); err == nil || len(tr.Spans) > 0 || !tr.Start.IsZero() || tr.Duration != 0 {
 			t.Errorf("a call refused with %v has the trace %+v", err, tr)
 		}
