@@ -27,6 +27,8 @@ const floors = `
 	internal/cpu:        -
 	internal/labels:     -
 	internal/invariants: -
+	internal/placement:  -
+	internal/settings:   -
 
 	# the numeric column
 	simd:       internal/cpu
@@ -37,9 +39,9 @@ const floors = `
 
 	# the execution column
 	sched:      internal/labels internal/invariants
-	kernel:     sched types internal/labels internal/invariants
-	graph:      kernel types internal/invariants
-	layers:     graph kernel sched types internal/invariants
+	kernel:     sched types internal/labels internal/invariants internal/placement internal/settings
+	graph:      kernel types internal/invariants internal/settings
+	layers:     graph kernel sched types internal/invariants internal/settings
 	workflow:   graph kernel types
 
 	# both

@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/maida-ai/gomai/internal/invariants"
+	"github.com/maida-ai/gomai/internal/settings"
 	"github.com/maida-ai/gomai/kernel"
 )
 
@@ -18,7 +19,7 @@ func Compile(root *Node) (*WorkflowPlan, error) {
 		return nil, &CompileError{"", errNil}
 	}
 	c := &compiler{types: map[reflect.Type]*kernel.Type{}, paths: paths{}}
-	c.prog.Limits = []kernel.Limit{{}}
+	c.prog.Limits = []settings.Limit{{}}
 	c.prog.Catches = []kernel.Catch{{}}
 	if err := c.addKeys(root); err != nil {
 		return nil, err
@@ -90,7 +91,7 @@ func (c *compiler) here() int { return len(c.prog.Ops) }
 func (c *compiler) addKeys(root *Node) error {
 	for _, k := range root.reads(nil) {
 		if k == nil {
-			return &kernel.SettingError{Setting: kernel.OptReads.String(), Reason: "a key was not made by NewKey"}
+			return &kernel.SettingError{Setting: settings.OptReads.String(), Reason: "a key was not made by NewKey"}
 		}
 		for _, other := range c.prog.Keys {
 			if other.Name == k.Name && other != k {
@@ -212,44 +213,44 @@ type ownLimit struct {
 
 // settings applies the options of n to its info.
 func (c *compiler) settings(n *Node, info *kernel.Info, s scope) (own ownLimit, err error) {
-	var limit kernel.Limit
-	bad := func(o *kernel.Option, reason string) error {
+	var limit settings.Limit
+	bad := func(o *settings.Option, reason string) error {
 		return &kernel.SettingError{Path: info.Path, Setting: o.Kind.String(), Reason: reason}
 	}
 	marked, authorised := false, false
 	for i := range n.Options {
 		o := &n.Options[i]
 		switch o.Kind {
-		case kernel.OptTimeout, kernel.OptDeadline:
+		case settings.OptTimeout, settings.OptDeadline:
 			if err := limit.Add(*o); err != nil {
 				return own, bad(o, err.Error())
 			}
-		case kernel.OptMetadata:
-			info.Metadata = append(info.Metadata, kernel.Pair{Key: o.Name, Value: o.Text})
-		case kernel.OptAuth:
+		case settings.OptMetadata:
+			info.Metadata = append(info.Metadata, settings.Pair{Key: o.Name, Value: o.Text})
+		case settings.OptAuth:
 			if !authorised {
 				info.Auth, authorised = *o, true
 			}
-		case kernel.OptSet, kernel.OptSetNamed:
-			set, err := kernel.ResolveSetting(o, n.reads(nil))
+		case settings.OptSet, settings.OptSetNamed:
+			set, err := settings.Resolve(o, n.reads(nil))
 			if err != nil {
 				err.(*kernel.SettingError).Path = info.Path
 				return own, err
 			}
 			info.Settings = append(info.Settings, set)
-		case kernel.OptBlocking, kernel.OptComputing:
+		case settings.OptBlocking, settings.OptComputing:
 			if !marked {
 				info.Mark, marked = o.Kind, true
 			}
-		case kernel.OptWaitAll:
+		case settings.OptWaitAll:
 			if n.Kind != Parallel && n.Kind != Both {
 				return own, bad(o, "is a setting of Parallel and Both")
 			}
-		case kernel.OptFresh:
+		case settings.OptFresh:
 			if n.Kind != Leaf {
 				return own, bad(o, "is a setting of a step")
 			}
-		case kernel.OptReads, kernel.OptPure, kernel.OptEffect, kernel.OptName, kernel.OptVersion, kernel.OptNone:
+		case settings.OptReads, settings.OptPure, settings.OptEffect, settings.OptName, settings.OptVersion, settings.OptNone:
 		default:
 			return own, bad(o, "is no setting of a Module")
 		}
@@ -257,7 +258,7 @@ func (c *compiler) settings(n *Node, info *kernel.Info, s scope) (own ownLimit, 
 	info.Metadata = append(info.Metadata, s.info.Metadata...)
 	info.Settings = append(info.Settings, s.info.Settings...)
 	switch {
-	case limit == (kernel.Limit{}):
+	case limit == (settings.Limit{}):
 	case s.root:
 		c.prog.Limits[0] = limit
 	default:
@@ -271,7 +272,7 @@ func (c *compiler) settings(n *Node, info *kernel.Info, s scope) (own ownLimit, 
 func (c *compiler) leaf(n *Node, in, out int, info *kernel.Info, own memory) memory {
 	info.Out = c.typ(n.Out)
 	own = own.inside(n.In)
-	if n.has(kernel.OptFresh) || !own.held.reachedBy(n.Out) {
+	if n.has(settings.OptFresh) || !own.held.reachedBy(n.Out) {
 		own = memory{}
 	}
 	own.step = info.Path
@@ -283,10 +284,10 @@ func (c *compiler) leaf(n *Node, in, out int, info *kernel.Info, own memory) mem
 			step = checked(n, info.Path)
 		}
 	}
-	if info.Mark != kernel.OptComputing {
+	if info.Mark != settings.OptComputing {
 		c.prog.Lanes++
-		if info.Mark == kernel.OptNone {
-			info.Try()
+		if info.Mark == settings.OptNone {
+			info.Placement.Try()
 		}
 	}
 	c.emit(kernel.Op{Kind: kernel.OpStep, Run: step, In: in, Out: out, Info: info})
@@ -327,7 +328,7 @@ func (c *compiler) parallel(n *Node, in, out int, s scope, own memory) (memory, 
 	k := len(c.prog.Forks)
 	fork := kernel.Fork{Begin: c.emit(kernel.Op{Kind: kernel.OpFork, N: k, Info: s.info})}
 	c.prog.Forks = append(c.prog.Forks, fork)
-	all := n.has(kernel.OptWaitAll)
+	all := n.has(settings.OptWaitAll)
 	if all {
 		fork.Catch = len(c.prog.Catches)
 		c.prog.Catches = append(c.prog.Catches, make([]kernel.Catch, len(n.Kids))...)

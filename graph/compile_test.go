@@ -10,6 +10,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/maida-ai/gomai/internal/settings"
 	"github.com/maida-ai/gomai/kernel"
 	"github.com/maida-ai/gomai/sched"
 )
@@ -64,7 +65,7 @@ func sequential(kids ...*Node) *Node {
 }
 
 // call runs e once, as package layers does.
-func call(ctx context.Context, e *kernel.Engine, root *Node, in any, opts ...kernel.Option) (any, error) {
+func call(ctx context.Context, e *kernel.Engine, root *Node, in any, opts ...settings.Option) (any, error) {
 	f, err := e.Start(ctx, opts)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/maida-ai/gomai/internal/settings"
 	"github.com/maida-ai/gomai/kernel"
 )
 
@@ -42,12 +43,12 @@ type Node struct {
 	Step    kernel.Step   // of a Leaf
 	Into    bool          // the Leaf's output cell is engine memory that it fills
 	Wait    time.Duration // of a Delay
-	Options []kernel.Option
+	Options []settings.Option
 	Err     error // why it cannot be compiled
 }
 
 // With returns a copy of n with more options; those it has are further in.
-func (n *Node) With(opts ...kernel.Option) *Node {
+func (n *Node) With(opts ...settings.Option) *Node {
 	c := *n
 	c.Options = append(n.Options[:len(n.Options):len(n.Options)], opts...)
 	return &c
@@ -57,7 +58,7 @@ func (n *Node) With(opts ...kernel.Option) *Node {
 func (n *Node) label() string {
 	name := n.Name
 	for _, o := range n.Options {
-		if o.Kind == kernel.OptName {
+		if o.Kind == settings.OptName {
 			name = o.Text
 		}
 	}
@@ -81,14 +82,14 @@ func (n *Node) branch(path string, i int) string {
 // version is what With(Version) says last, "" if nothing.
 func (n *Node) version() (v string) {
 	for _, o := range n.Options {
-		if o.Kind == kernel.OptVersion {
+		if o.Kind == settings.OptVersion {
 			v = o.Text
 		}
 	}
 	return v
 }
 
-func (n *Node) has(k kernel.OptionKind) bool {
+func (n *Node) has(k settings.Kind) bool {
 	for _, o := range n.Options {
 		if o.Kind == k {
 			return true
@@ -98,13 +99,13 @@ func (n *Node) has(k kernel.OptionKind) bool {
 }
 
 // reads appends the keys that steps below n read.
-func (n *Node) reads(keys []*kernel.Key) []*kernel.Key {
+func (n *Node) reads(keys []*settings.Key) []*settings.Key {
 	if n == nil {
 		return keys
 	}
 	for _, o := range n.Options {
-		if o.Kind == kernel.OptReads {
-			keys = append(keys, o.Any.([]*kernel.Key)...)
+		if o.Kind == settings.OptReads {
+			keys = append(keys, o.Any.([]*settings.Key)...)
 		}
 	}
 	for _, k := range n.Kids {

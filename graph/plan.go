@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/maida-ai/gomai/internal/settings"
 	"github.com/maida-ai/gomai/kernel"
 )
 
@@ -89,7 +90,7 @@ func describeNode(n *Node, path string, used paths) (*planNode, error) {
 	}
 	for i, k := range n.Kids {
 		if n.Kind == Conditional && i == 0 && k.version() == "" {
-			k = k.With(kernel.Option{Kind: kernel.OptVersion, Text: d.Version}) // it is part of the Conditional
+			k = k.With(settings.Option{Kind: settings.OptVersion, Text: d.Version}) // it is part of the Conditional
 		}
 		kid, err := describeNode(k, n.branch(path, i), used)
 		if err != nil {
@@ -102,40 +103,40 @@ func describeNode(n *Node, path string, used paths) (*planNode, error) {
 
 // describeOptions notes the options of n; of several values of one setting the innermost holds.
 func (d *planNode) describeOptions(n *Node) error {
-	var limit kernel.Limit
-	place := kernel.OptNone // where it runs
+	var limit settings.Limit
+	place := settings.OptNone // where it runs
 	for i := range n.Options {
 		o := &n.Options[i]
 		switch o.Kind {
-		case kernel.OptTimeout, kernel.OptDeadline:
+		case settings.OptTimeout, settings.OptDeadline:
 			if err := limit.Add(*o); err != nil {
 				return err
 			}
-		case kernel.OptMetadata:
+		case settings.OptMetadata:
 			if d.Metadata == nil {
 				d.Metadata = map[string]string{}
 			}
 			if _, ok := d.Metadata[o.Name]; !ok {
 				d.Metadata[o.Name] = o.Text
 			}
-		case kernel.OptSet, kernel.OptSetNamed:
-			set, err := kernel.ResolveSetting(o, n.reads(nil))
+		case settings.OptSet, settings.OptSetNamed:
+			set, err := settings.Resolve(o, n.reads(nil))
 			if err != nil {
 				return err
 			}
 			if err := d.describeSetting(set); err != nil {
 				return err
 			}
-		case kernel.OptReads:
-			for _, k := range o.Any.([]*kernel.Key) {
+		case settings.OptReads:
+			for _, k := range o.Any.([]*settings.Key) {
 				d.Reads = append(d.Reads, k.Name+" "+k.Type.String())
 			}
-		case kernel.OptBlocking, kernel.OptComputing:
-			if place == kernel.OptNone {
+		case settings.OptBlocking, settings.OptComputing:
+			if place == settings.OptNone {
 				place = o.Kind
 				d.Marks = append(d.Marks, strings.ToLower(o.Kind.String()))
 			}
-		case kernel.OptPure, kernel.OptEffect, kernel.OptFresh, kernel.OptWaitAll:
+		case settings.OptPure, settings.OptEffect, settings.OptFresh, settings.OptWaitAll:
 			d.Marks = append(d.Marks, strings.ToLower(o.Kind.String()))
 		}
 	}
@@ -151,7 +152,7 @@ func (d *planNode) describeOptions(n *Node) error {
 
 // describeSetting notes a setting unless one further in has the same key. A value that its JSON form
 // does not hold whole would make two plans look like one, so it is an error.
-func (d *planNode) describeSetting(s kernel.Setting) error {
+func (d *planNode) describeSetting(s settings.Setting) error {
 	if _, ok := d.Settings[s.Key.Name]; ok {
 		return nil
 	}
@@ -188,7 +189,7 @@ var opNames = map[kernel.OpKind]string{
 // the types it takes and returns, and where a step runs at present.
 func (p *WorkflowPlan) Explain() string {
 	var b strings.Builder
-	limit := func(l kernel.Limit) string {
+	limit := func(l settings.Limit) string {
 		if l.After > 0 {
 			return "timeout " + l.After.String()
 		}
@@ -196,7 +197,7 @@ func (p *WorkflowPlan) Explain() string {
 	}
 	prog := p.program
 	fmt.Fprintf(&b, "%s -> %s", p.root.In, p.root.Out)
-	if l := prog.Limits[0]; l != (kernel.Limit{}) {
+	if l := prog.Limits[0]; l != (settings.Limit{}) {
 		b.WriteString(", " + limit(l))
 	}
 	if prog.CopyOut != nil {
@@ -209,7 +210,7 @@ func (p *WorkflowPlan) Explain() string {
 		switch o.Kind {
 		case kernel.OpStep:
 			cells := prog.Cells
-			fmt.Fprintf(&b, "  %s -> %s  (%s)", cells[o.In].Type.Name, cells[o.Out].Type.Name, o.Info.Placement())
+			fmt.Fprintf(&b, "  %s -> %s  (%s)", cells[o.In].Type.Name, cells[o.Out].Type.Name, o.Info.Place())
 		case kernel.OpDelay:
 			fmt.Fprintf(&b, "  %v", o.Wait)
 		case kernel.OpEnter:

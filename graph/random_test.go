@@ -11,6 +11,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/maida-ai/gomai/internal/settings"
 	"github.com/maida-ai/gomai/kernel"
 	"github.com/maida-ai/gomai/sched"
 )
@@ -87,17 +88,17 @@ func (f *forest) node(in, out reflect.Type, depth int) *Node {
 	}
 	switch f.IntN(6) {
 	case 0:
-		n.Options = append(n.Options, kernel.Option{Kind: kernel.OptBlocking})
+		n.Options = append(n.Options, settings.Option{Kind: settings.OptBlocking})
 	case 1, 2:
-		n.Options = append(n.Options, kernel.Option{Kind: kernel.OptComputing})
+		n.Options = append(n.Options, settings.Option{Kind: settings.OptComputing})
 	case 3:
-		n.Options = append(n.Options, kernel.Option{Kind: kernel.OptTimeout, Word: uint64(time.Hour)})
+		n.Options = append(n.Options, settings.Option{Kind: settings.OptTimeout, Word: uint64(time.Hour)})
 	}
 	switch {
 	case n.Kind == Leaf:
 		f.leaf(n)
 	case (n.Kind == Parallel || n.Kind == Both) && f.IntN(4) == 0:
-		n.Options = append(n.Options, kernel.Option{Kind: kernel.OptWaitAll})
+		n.Options = append(n.Options, settings.Option{Kind: settings.OptWaitAll})
 	}
 	return n
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/maida-ai/gomai/internal/invariants"
+	"github.com/maida-ai/gomai/internal/settings"
 )
 
 // Context is the context of a step. Unpinned it is a view of its Frame, used for the next step too.
@@ -36,9 +37,9 @@ type view struct {
 	parent   context.Context
 	step     *Info
 	deadline int64 // noDeadline: none
-	set      []Setting
-	meta     []Pair
-	auth     *credentials
+	set      []settings.Setting
+	meta     []settings.Pair
+	auth     *settings.Credentials
 	id       uint64
 }
 
@@ -72,7 +73,7 @@ func stepContext(ctx context.Context) *Context {
 // metadataContext carries one entry of metadata.
 type metadataContext struct {
 	context.Context
-	pair Pair
+	pair settings.Pair
 }
 
 func (c *metadataContext) Value(key any) any {
@@ -85,7 +86,7 @@ func (c *metadataContext) Value(key any) any {
 // WithMetadata returns a copy of ctx in which the calls made with it see key as value. The step that
 // made it, its siblings and its caller do not.
 func WithMetadata(ctx context.Context, key, value string) context.Context {
-	return &metadataContext{orBackground(ctx), Pair{key, value}}
+	return &metadataContext{orBackground(ctx), settings.Pair{Key: key, Value: value}}
 }
 
 // Metadata returns the value of key for the step of ctx, "" if there is none: the call's, else the
@@ -95,7 +96,7 @@ func Metadata(ctx context.Context, key string) string {
 		switch c := nearest(ctx).(type) {
 		case *Context:
 			v := c.look()
-			for _, pairs := range [...][]Pair{v.meta, v.step.Metadata} {
+			for _, pairs := range [...][]settings.Pair{v.meta, v.step.Metadata} {
 				for i := range pairs {
 					if pairs[i].Key == key {
 						return pairs[i].Value
@@ -114,16 +115,34 @@ func Metadata(ctx context.Context, key string) string {
 	}
 }
 
+// Lookup returns the value of k that holds for the step of ctx: the call's, else the innermost
+// With's, else an outer With's. It neither allocates nor pins.
+func Lookup(ctx context.Context, k *settings.Key) (settings.Setting, bool) {
+	c := stepContext(ctx)
+	if c == nil {
+		return settings.Setting{}, false
+	}
+	v := c.look()
+	for _, set := range [...][]settings.Setting{v.set, v.step.Settings} {
+		for i := range set {
+			if set[i].Key == k {
+				return set[i], true
+			}
+		}
+	}
+	return settings.Setting{}, false
+}
+
 // Auth returns what layers.Auth set for the step of ctx, nil if nothing: the call's, else the
 // innermost With's, or the calling step's. Errors, traces and Explain never show it.
 func Auth(ctx context.Context) any {
 	for c := stepContext(ctx); c != nil; {
 		v := c.look()
 		if v.auth != nil {
-			return v.auth.value()
+			return v.auth.Value()
 		}
-		if auth, ok := v.step.Auth.Any.(*credentials); ok {
-			return auth.value()
+		if auth, ok := v.step.Auth.Any.(*settings.Credentials); ok {
+			return auth.Value()
 		}
 		c = stepContext(v.parent)
 	}
@@ -211,8 +230,8 @@ func (f *Frame) snapshot(pc int32) view {
 		parent:   f.parent,
 		step:     info,
 		deadline: f.deadline(info),
-		set:      append([]Setting(nil), f.set...),
-		meta:     append([]Pair(nil), f.meta...),
+		set:      append([]settings.Setting(nil), f.set...),
+		meta:     append([]settings.Pair(nil), f.meta...),
 		auth:     f.auth,
 		id:       f.stepID(pc),
 	}

@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/maida-ai/gomai/internal/settings"
 	"github.com/maida-ai/gomai/sched"
 )
 
@@ -115,7 +115,7 @@ func (e *Engine) leave() {
 }
 
 // Start prepares a Frame for a call; the caller fills its input, runs and releases it.
-func (e *Engine) Start(ctx context.Context, opts []Option) (*Frame, error) {
+func (e *Engine) Start(ctx context.Context, opts []settings.Option) (*Frame, error) {
 	f := e.take()
 	if f == nil {
 		return nil, ErrClosed
@@ -130,7 +130,7 @@ func (e *Engine) Start(ctx context.Context, opts []Option) (*Frame, error) {
 		}
 	}
 	f.cancellable = ctx != context.Background()
-	if f.timed = f.cancellable || l != (Limit{}) || len(e.prog.Limits) > 1; f.timed {
+	if f.timed = f.cancellable || l != (settings.Limit{}) || len(e.prog.Limits) > 1; f.timed {
 		f.beat = e.sched.Begin()
 	} else {
 		f.beat = e.sched.Beat().Load()
@@ -143,79 +143,41 @@ func (e *Engine) Start(ctx context.Context, opts []Option) (*Frame, error) {
 }
 
 // apply takes the options of a call. l is the root's limit, which a call's replaces.
-func (f *Frame) apply(opts []Option, l *Limit) error {
+func (f *Frame) apply(opts []settings.Option, l *settings.Limit) error {
 	f.extra = true
-	own := Limit{}
+	own := settings.Limit{}
 	for i := range opts {
 		o := &opts[i]
 		switch o.Kind {
-		case OptTimeout, OptDeadline:
+		case settings.OptTimeout, settings.OptDeadline:
 			if err := own.Add(*o); err != nil {
 				return &SettingError{Setting: o.Kind.String(), Reason: err.Error()}
 			}
-		case OptMetadata:
-			f.meta = append(f.meta, Pair{o.Name, o.Text})
-		case OptAuth:
-			f.auth, _ = o.Any.(*credentials)
-		case OptTrace:
+		case settings.OptMetadata:
+			f.meta = append(f.meta, settings.Pair{Key: o.Name, Value: o.Text})
+		case settings.OptAuth:
+			f.auth, _ = o.Any.(*settings.Credentials)
+		case settings.OptTrace:
 			f.trace, _ = o.Any.(*TraceHandle)
 			if f.trace != nil {
 				f.eager = true
 				*f.trace = TraceHandle{Spans: f.trace.Spans[:0]}
 			}
-		case OptSet, OptSetNamed:
-			s, err := f.engine.prog.Setting(o)
+		case settings.OptSet, settings.OptSetNamed:
+			s, err := settings.Resolve(o, f.engine.prog.Keys)
 			if err != nil {
 				return err
 			}
 			f.set = append(f.set, s)
-		case OptNone:
+		case settings.OptNone:
 		default:
 			return &SettingError{Setting: o.Kind.String(), Reason: "is no setting of a call"}
 		}
 	}
-	if own != (Limit{}) {
+	if own != (settings.Limit{}) {
 		*l = own
 	}
 	return nil
-}
-
-// Setting resolves a Set option against the keys that the program reads.
-func (p *Program) Setting(o *Option) (Setting, error) { return ResolveSetting(o, p.Keys) }
-
-// ResolveSetting resolves a Set option, by its key or by name, against the keys that some step reads.
-func ResolveSetting(o *Option, keys []*Key) (Setting, error) {
-	if o.Kind == OptSet {
-		if o.Key == nil {
-			return Setting{}, &SettingError{Setting: o.Kind.String(), Reason: "the key was not made by NewKey"}
-		}
-		if !slices.Contains(keys, o.Key) {
-			return Setting{}, &SettingError{Setting: o.Key.Name, Reason: "no step reads it: one that does says With(Reads(key))"}
-		}
-		return Setting{o.Key, o.Word, o.Any}, nil
-	}
-	for _, k := range keys {
-		if k.Name == o.Name {
-			s, ok := k.Pack(o.Any)
-			if !ok {
-				return s, &SettingError{Setting: k.Name, Reason: fmt.Sprintf("takes a %s, not a %T", k.Type, o.Any)}
-			}
-			return s, nil
-		}
-	}
-	return Setting{}, &SettingError{Setting: o.Name, Reason: "no step reads it: one that does says With(Reads(key))"}
-}
-
-func (f *Frame) startLimit(l Limit) limit {
-	switch {
-	case !l.At.IsZero():
-		return limit{at: f.sched.At(l.At)}
-	case l.After > sched.Remembered:
-		return limit{at: sched.Add(f.sched.Now(), l.After)}
-	case l.After > 0:
-		return limit{after: l.After, beat: f.beat}
-	}
-	return limit{at: noDeadline}
 }
 
 // Close is Shutdown without a bound.

@@ -3,6 +3,8 @@ package kernel
 import (
 	"errors"
 	"fmt"
+
+	"github.com/maida-ai/gomai/internal/settings"
 )
 
 var (
@@ -47,15 +49,4 @@ func (e *PanicError) Unwrap() error {
 
 // SettingError is a setting that cannot hold: of a Module, of Compile or of a call. Path is empty for
 // a setting of a call.
-type SettingError struct {
-	Path    string
-	Setting string
-	Reason  string
-}
-
-func (e *SettingError) Error() string {
-	if e.Path == "" {
-		return e.Setting + ": " + e.Reason
-	}
-	return e.Path + ": " + e.Setting + ": " + e.Reason
-}
+type SettingError = settings.Error

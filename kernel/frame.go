@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/maida-ai/gomai/internal/invariants"
+	"github.com/maida-ai/gomai/internal/settings"
 	"github.com/maida-ai/gomai/sched"
 )
 
@@ -56,9 +57,9 @@ type Frame struct {
 	ctx         *Context
 	parent      context.Context
 	limits      []limit
-	set         []Setting
-	meta        []Pair
-	auth        *credentials
+	set         []settings.Setting
+	meta        []settings.Pair
+	auth        *settings.Credentials
 	id          uint64 // 0: nobody has asked
 
 	trace    *TraceHandle
@@ -250,23 +251,6 @@ func (f *Frame) stepID(pc int32) uint64 {
 		f.extra = true
 	}
 	return f.id | uint64(pc)
-}
-
-// deadline returns the earliest limit round a step, each time the same. The caller's ctx has its own.
-// It writes, so a Context holds its lock.
-func (f *Frame) deadline(i *Info) int64 {
-	d := f.limits[0].due(f.sched)
-	for _, l := range i.Limits {
-		d = min(d, f.limits[l].due(f.sched))
-	}
-	return d
-}
-
-func (l *limit) due(s *sched.Sched) int64 {
-	if l.after > 0 {
-		l.at, l.after = sched.Add(s.Anchor(l.beat), l.after), 0
-	}
-	return l.at
 }
 
 // Release gives the Frame back, or leaves it to the garbage collector if an abandoned run may still

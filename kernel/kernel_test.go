@@ -3,15 +3,14 @@ package kernel
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 	"unsafe"
 
+	"github.com/maida-ai/gomai/internal/settings"
 	"github.com/maida-ai/gomai/sched"
 )
 
@@ -35,7 +34,7 @@ func cells(n int) []Cell {
 }
 
 func add(path string, n int64, in, out int) Op {
-	return Op{Kind: OpStep, In: in, Out: out, Info: &Info{Path: path, Mark: OptComputing, Out: number},
+	return Op{Kind: OpStep, In: in, Out: out, Info: &Info{Path: path, Mark: settings.OptComputing, Out: number},
 		Run: func(_ *Context, in, out unsafe.Pointer) error {
 			*(*int64)(out) = *(*int64)(in) + n
 			return nil
@@ -52,12 +51,12 @@ func program(ops []Op, cells []Cell) *Program {
 	}
 	return &Program{
 		Ops: append(ops, Op{Kind: OpEnd, Info: root}), Cells: cells, Out: len(cells) - 1,
-		Limits: []Limit{{}}, Catches: []Catch{{}},
+		Limits: []settings.Limit{{}}, Catches: []Catch{{}},
 	}
 }
 
 // run is what the typed engine of package layers does, for numbers.
-func run(e *Engine, ctx context.Context, in int64, opts ...Option) (int64, error) {
+func run(e *Engine, ctx context.Context, in int64, opts ...settings.Option) (int64, error) {
 	f, err := e.Start(ctx, opts)
 	if err != nil {
 		return 0, err
@@ -71,7 +70,7 @@ func run(e *Engine, ctx context.Context, in int64, opts ...Option) (int64, error
 
 // Programs that no compiler made: the kernel needs nothing above it.
 func TestPrograms(t *testing.T) {
-	positive := Op{Kind: OpStep, In: 0, Out: 1, Info: &Info{Path: "positive", Mark: OptComputing},
+	positive := Op{Kind: OpStep, In: 0, Out: 1, Info: &Info{Path: "positive", Mark: settings.OptComputing},
 		Run: func(_ *Context, in, out unsafe.Pointer) error { *(*bool)(out) = *(*int64)(in) > 0; return nil }}
 	for _, c := range []struct {
 		name     string
@@ -88,9 +87,9 @@ func TestPrograms(t *testing.T) {
 	} {
 		e := NewEngine(c.p, sched.Default(), 0)
 		for i := range 5 {
-			opts := []Option(nil)
+			opts := []settings.Option(nil)
 			if i%2 == 1 {
-				opts = []Option{{Kind: OptTimeout, Word: uint64(time.Hour)}, {Kind: OptTrace, Any: new(TraceHandle)}}
+				opts = []settings.Option{{Kind: settings.OptTimeout, Word: uint64(time.Hour)}, {Kind: settings.OptTrace, Any: new(TraceHandle)}}
 			}
 			if got, err := run(e, context.Background(), c.in, opts...); got != c.want || err != nil {
 				t.Errorf("%s: %d, %v, want %d", c.name, got, err, c.want)
@@ -112,7 +111,7 @@ func TestForkOfDelays(t *testing.T) {
 			{Kind: OpDelay, In: 0, Out: 1, Wait: 3 * time.Second}, {Kind: OpJoin},
 			{Kind: OpDelay, In: 0, Out: 2, Wait: 2 * time.Second}, add("after", 1, 2, 2), {Kind: OpJoin},
 			{Kind: OpDelay, In: 0, Out: 3, Wait: time.Second}, {Kind: OpJoin},
-			{Kind: OpStep, In: 1, Out: 4, Info: &Info{Path: "sum", Mark: OptComputing}},
+			{Kind: OpStep, In: 1, Out: 4, Info: &Info{Path: "sum", Mark: settings.OptComputing}},
 		}, cells(5))
 		p.Forks = []Fork{{Begin: 0, Starts: []int{1, 3, 6}, Joins: []int{2, 5, 7}, End: 8}}
 		e := NewEngine(p, s, 0)
@@ -138,7 +137,7 @@ func TestAccessorsOutsideSteps(t *testing.T) {
 	for name, ctx := range map[string]context.Context{
 		"background": context.Background(), "nil": nil, "a request": context.WithValue(t.Context(), key{}, 1),
 	} {
-		_, set := Lookup(ctx, &Key{Name: "k"})
+		_, set := Lookup(ctx, &settings.Key{Name: "k"})
 		if Metadata(ctx, "k") != "" || Auth(ctx) != nil || StepID(ctx) != 0 || set {
 			t.Errorf("%s: an accessor found something", name)
 		}
@@ -180,65 +179,5 @@ func TestErrorTexts(t *testing.T) {
 	down := &ShutdownError{Inside: 2, Abandoned: 3, Err: context.Canceled}
 	if s := down.Error(); !strings.Contains(s, "2 calls") || !strings.Contains(s, "3 abandoned") || !errors.Is(down, context.Canceled) {
 		t.Errorf("got %q", s)
-	}
-}
-
-func TestLimitAdd(t *testing.T) {
-	now := time.Now()
-	timeout := func(d time.Duration) Option { return Option{Kind: OptTimeout, Word: uint64(d)} }
-	deadline := func(at time.Time) Option { return Option{Kind: OptDeadline, At: at} }
-	for _, c := range []struct {
-		opts []Option
-		want Limit
-		bad  bool
-	}{
-		{nil, Limit{}, false},
-		{[]Option{timeout(5), timeout(3), timeout(4)}, Limit{After: 3}, false},
-		{[]Option{deadline(now), deadline(now.Add(-1)), deadline(now.Add(1))}, Limit{At: now.Add(-1)}, false},
-		{[]Option{timeout(0)}, Limit{}, true},
-		{[]Option{timeout(-1)}, Limit{}, true},
-		{[]Option{deadline(time.Time{})}, Limit{}, true},
-		{[]Option{timeout(5), deadline(now)}, Limit{After: 5}, true},
-		{[]Option{deadline(now), timeout(5)}, Limit{At: now}, true},
-	} {
-		var l Limit
-		var err error
-		for _, o := range c.opts {
-			if err = l.Add(o); err != nil {
-				break
-			}
-		}
-		if (err != nil) != c.bad || !reflect.DeepEqual(l, c.want) {
-			t.Errorf("%v: %+v, %v, want %+v, an error: %v", c.opts, l, err, c.want, c.bad)
-		}
-	}
-}
-
-func TestOptionNames(t *testing.T) {
-	seen := map[string]OptionKind{}
-	for k := OptNone; k <= OptOn; k++ {
-		if other, ok := seen[k.String()]; ok && !(k == OptSetNamed && other == OptSet) || k != OptNone && k.String() == "" {
-			t.Errorf("kind %d is called %q, as kind %d", k, k, other)
-		}
-		seen[k.String()] = k
-	}
-	if s := OptionKind(200).String(); s != "OptionKind(200)" {
-		t.Errorf("an unknown kind is called %q", s)
-	}
-	for want, o := range map[string]Option{
-		"Timeout":       {Kind: OptTimeout, Word: 5},
-		"Set(rate)":     {Kind: OptSet, Key: &Key{Name: "rate"}, Word: 5},
-		"Set(x)":        {Kind: OptSetNamed, Name: "x", Any: "secret"},
-		"Metadata(key)": {Kind: OptMetadata, Name: "key", Text: "secret"},
-		"Auth":          NewAuth("secret"),
-	} {
-		for _, verb := range []string{"%v", "%+v", "%s", "%#v", "%d", "%x", "%q"} {
-			if got := fmt.Sprintf(verb, o); strings.Contains(got, "secret") || strings.Contains(got, fmt.Sprintf("%x", "secret")) {
-				t.Errorf("%s prints %s", verb, got)
-			}
-		}
-		if got := o.String(); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
 	}
 }

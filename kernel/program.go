@@ -8,9 +8,11 @@
 package kernel
 
 import (
-	"sync"
 	"time"
 	"unsafe"
+
+	"github.com/maida-ai/gomai/internal/placement"
+	"github.com/maida-ai/gomai/internal/settings"
 )
 
 // Step is the closure round a user's function: it reads its input cell and writes its output cell.
@@ -41,20 +43,16 @@ type Cell struct {
 
 // Info is what the Frames of an engine share about a step or a composite.
 type Info struct {
-	Path     string
-	Limits   []int // the Limits round it, outer first; 0, the call's, is not listed
-	Settings []Setting
-	Metadata []Pair
-	Auth     Option     // OptAuth or OptNone
-	Mark     OptionKind // OptBlocking, OptComputing or OptNone
-	Forked   bool       // in a Parallel: it has siblings
-	Catch    int        // the WaitAll branch that its error ends; 0: it ends the call
-	Out      *Type
-
-	mu      sync.Mutex
-	trial   int    // an undeclared step goes to the lane this many times more
-	history uint16 // its last lane runs: 1 = over a millisecond
-	slow    int    // inline runs that spanned two beats
+	Path      string
+	Limits    []int // the Limits round it, outer first; 0, the call's, is not listed
+	Settings  []settings.Setting
+	Metadata  []settings.Pair
+	Auth      settings.Option // settings.OptAuth or settings.OptNone
+	Mark      settings.Kind   // settings.OptBlocking, settings.OptComputing or settings.OptNone
+	Forked    bool            // in a Parallel: it has siblings
+	Catch     int             // the WaitAll branch that its error ends; 0: it ends the call
+	Out       *Type
+	Placement placement.Detector // of a step without a mark
 }
 
 // OpKind tells ops apart.
@@ -106,11 +104,11 @@ type Program struct {
 	Ops     []Op
 	Cells   []Cell
 	In, Out int
-	Limits  []Limit // of With; [0] is the root's, which a call's replaces
+	Limits  []settings.Limit // of With; [0] is the root's, which a call's replaces
 	Forks   []Fork
-	Catches []Catch // [0] is not used
-	Keys    []*Key  // what some step reads
-	Lanes   int     // steps that may go to the lane
+	Catches []Catch         // [0] is not used
+	Keys    []*settings.Key // what some step reads
+	Lanes   int             // steps that may go to the lane
 	// CopyIn copies an input deeply into fresh memory; nil: it shares nothing that can change.
 	CopyIn func(dst, src unsafe.Pointer)
 	// CopyOut copies a result out of engine memory, reusing the slices that dst holds; nil: it

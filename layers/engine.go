@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"github.com/maida-ai/gomai/graph"
+	"github.com/maida-ai/gomai/internal/settings"
 	"github.com/maida-ai/gomai/kernel"
 	"github.com/maida-ai/gomai/sched"
 )
@@ -28,9 +29,9 @@ func Compile[I, O any](m Module[I, O], opts ...Option) (*Engine[I, O], error) {
 	s, maxBlocking := (*sched.Sched)(nil), 0
 	for _, o := range opts {
 		switch o.Kind {
-		case kernel.OptOn:
+		case settings.OptOn:
 			s, _ = o.Any.(*sched.Sched)
-		case kernel.OptMaxBlocking:
+		case settings.OptMaxBlocking:
 			if maxBlocking = int(o.Word); maxBlocking < 1 {
 				return nil, &kernel.SettingError{Setting: o.Kind.String(), Reason: "must be positive"}
 			}

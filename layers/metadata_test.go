@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/maida-ai/gomai/internal/settings"
 	"github.com/maida-ai/gomai/kernel"
 	"github.com/maida-ai/gomai/sched"
 )
@@ -31,7 +32,7 @@ func metaOf(ctx context.Context) string {
 }
 
 // metaPairs is a list of entries of which the first with a key holds.
-type metaPairs []kernel.Pair
+type metaPairs []settings.Pair
 
 func (p metaPairs) options() (opts []Option) {
 	for _, e := range p {
@@ -80,7 +81,7 @@ func (p *metaPipeline) pairs(n int) (list metaPairs) {
 		if p.rand.IntN(8) > 0 {
 			v = fmt.Sprintf("%x", p.rand.Uint32())
 		}
-		list = append(list, kernel.Pair{Key: metaKeys[p.rand.IntN(len(metaKeys))], Value: v})
+		list = append(list, settings.Pair{Key: metaKeys[p.rand.IntN(len(metaKeys))], Value: v})
 	}
 	return list
 }

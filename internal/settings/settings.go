@@ -1,54 +1,56 @@
-package kernel
+// Package settings holds what a Module, Compile or a call can be told: options as plain values, typed
+// keys and their values, limits of time, and the error of one that cannot hold. Package layers makes
+// the options, graph and kernel obey them.
+package settings
 
 import (
-	"context"
 	"fmt"
 	"io"
-	"math"
 	"reflect"
+	"slices"
 	"time"
 )
 
-// OptionKind tells settings apart.
-type OptionKind uint8
+// Kind tells options apart.
+type Kind uint8
 
 // The settings of a Module (With), of Compile and of a call.
 const (
-	OptNone        OptionKind = iota
-	OptTimeout                // With, call: Word is a time.Duration
-	OptDeadline               // With, call: At
-	OptMetadata               // With, call: Name, Text
-	OptAuth                   // With, call: NewAuth makes it
-	OptSet                    // With, call: Key, Word or Any
-	OptSetNamed               // With, call: Name, Any
-	OptTrace                  // call: Any is a *TraceHandle
-	OptReads                  // With: Any is a []*Key
-	OptBlocking               // With
-	OptComputing              // With
-	OptPure                   // With
-	OptEffect                 // With
-	OptFresh                  // With
-	OptWaitAll                // With, of a Parallel
-	OptName                   // With: Text
-	OptVersion                // With: Text
-	OptMaxBlocking            // Compile: Word
-	OptOn                     // Compile: Any is a *sched.Sched
+	OptNone        Kind = iota
+	OptTimeout          // With, call: Word is a time.Duration
+	OptDeadline         // With, call: At
+	OptMetadata         // With, call: Name, Text
+	OptAuth             // With, call: NewAuth makes it
+	OptSet              // With, call: Key, Word or Any
+	OptSetNamed         // With, call: Name, Any
+	OptTrace            // call: Any is a *TraceHandle
+	OptReads            // With: Any is a []*Key
+	OptBlocking         // With
+	OptComputing        // With
+	OptPure             // With
+	OptEffect           // With
+	OptFresh            // With
+	OptWaitAll          // With, of a Parallel
+	OptName             // With: Text
+	OptVersion          // With: Text
+	OptMaxBlocking      // Compile: Word
+	OptOn               // Compile: Any is a *sched.Sched
 )
 
 var optionNames = [...]string{"", "Timeout", "Deadline", "Metadata", "Auth", "Set", "Set", "Trace", "Reads",
 	"Blocking", "Computing", "Pure", "Effect", "Fresh", "WaitAll", "Name", "Version", "MaxBlocking", "On"}
 
-func (k OptionKind) String() string {
+func (k Kind) String() string {
 	if int(k) < len(optionNames) {
 		return optionNames[k]
 	}
-	return fmt.Sprintf("OptionKind(%d)", uint8(k))
+	return fmt.Sprintf("Kind(%d)", uint8(k))
 }
 
 // Option is one setting: a plain value, so that options of a call stay on its stack. Package layers
 // makes them. Printing one shows its name only, because it may carry credentials.
 type Option struct {
-	Kind OptionKind
+	Kind Kind
 	Key  *Key
 	Word uint64
 	At   time.Time
@@ -57,15 +59,18 @@ type Option struct {
 	Any  any
 }
 
-// credentials keeps what Auth was given out of anything that prints or encodes what it is part of: fmt
+// Credentials keeps what Auth was given out of anything that prints or encodes what it is part of: fmt
 // follows some pointers, but no function.
-type credentials struct {
+type Credentials struct {
 	value func() any
 }
 
+// Value is what Auth was given.
+func (c *Credentials) Value() any { return c.value() }
+
 // NewAuth returns the option that sets what Auth returns.
 func NewAuth(v any) Option {
-	return Option{Kind: OptAuth, Any: &credentials{func() any { return v }}}
+	return Option{Kind: OptAuth, Any: &Credentials{func() any { return v }}}
 }
 
 func (o Option) String() string {
@@ -104,24 +109,6 @@ type Setting struct {
 	Any  any
 }
 
-// Lookup returns the value of k that holds for the step of ctx: the call's, else the innermost
-// With's, else an outer With's. It neither allocates nor pins.
-func Lookup(ctx context.Context, k *Key) (Setting, bool) {
-	c := stepContext(ctx)
-	if c == nil {
-		return Setting{}, false
-	}
-	v := c.look()
-	for _, settings := range [...][]Setting{v.set, v.step.Settings} {
-		for i := range settings {
-			if settings[i].Key == k {
-				return settings[i], true
-			}
-		}
-	}
-	return Setting{}, false
-}
-
 // Pair is one entry of metadata.
 type Pair struct {
 	Key, Value string
@@ -152,11 +139,40 @@ func (l *Limit) Add(o Option) error {
 	return nil
 }
 
-// limit is a Limit at work. Until somebody asks when it is due, only its beginning is known.
-type limit struct {
-	after time.Duration // 0: at holds
-	beat  uint32        // at which it began
-	at    int64         // on the scheduler's scale, or noDeadline
+// Resolve resolves a Set option, by its key or by name, against the keys that some step reads.
+func Resolve(o *Option, keys []*Key) (Setting, error) {
+	if o.Kind == OptSet {
+		if o.Key == nil {
+			return Setting{}, &Error{Setting: o.Kind.String(), Reason: "the key was not made by NewKey"}
+		}
+		if !slices.Contains(keys, o.Key) {
+			return Setting{}, &Error{Setting: o.Key.Name, Reason: "no step reads it: one that does says With(Reads(key))"}
+		}
+		return Setting{o.Key, o.Word, o.Any}, nil
+	}
+	for _, k := range keys {
+		if k.Name == o.Name {
+			s, ok := k.Pack(o.Any)
+			if !ok {
+				return s, &Error{Setting: k.Name, Reason: fmt.Sprintf("takes a %s, not a %T", k.Type, o.Any)}
+			}
+			return s, nil
+		}
+	}
+	return Setting{}, &Error{Setting: o.Name, Reason: "no step reads it: one that does says With(Reads(key))"}
 }
 
-const noDeadline = math.MaxInt64
+// Error is a setting that cannot hold: of a Module, of Compile or of a call. Path is empty for
+// a setting of a call.
+type Error struct {
+	Path    string
+	Setting string
+	Reason  string
+}
+
+func (e *Error) Error() string {
+	if e.Path == "" {
+		return e.Setting + ": " + e.Reason
+	}
+	return e.Path + ": " + e.Setting + ": " + e.Reason
+}
