@@ -18,7 +18,7 @@ import (
 // A first use after the step is over is a data race: hand Detach(ctx) to what outlives the step.
 type Context struct {
 	state  atomic.Uint32
-	frame  *Frame // never written after creation
+	strand *strand // never written after creation
 	mu     sync.Mutex
 	view   // valid once pinned
 	inner  context.Context
@@ -159,7 +159,7 @@ func StepID(ctx context.Context) uint64 {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.state.Load() == unpinned {
-			return c.frame.stepID(c.frame.pc)
+			return c.strand.frame.stepID(c.strand.pc)
 		}
 	}
 	return c.id
@@ -186,10 +186,10 @@ func (c *Context) look() view {
 	if c.left() {
 		return c.view
 	}
-	f := c.frame
+	f := c.strand.frame
 	return view{
 		parent:   f.parent,
-		step:     f.ops[f.pc].info,
+		step:     f.ops[c.strand.pc].info,
 		deadline: noDeadline,
 		set:      f.set,
 		meta:     f.meta,
@@ -214,9 +214,9 @@ func (c *Context) pin() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state.Load() == unpinned {
-		c.view = c.frame.snapshot(c.frame.pc)
+		c.view = c.strand.frame.snapshot(c.strand.pc)
 		c.state.Store(pinned)
-		c.frame.want = never
+		c.strand.want = never
 	}
 }
 
@@ -256,7 +256,7 @@ func (c *Context) real() context.Context {
 		if c.deadline == noDeadline || c.state.Load() == ended {
 			c.inner, c.cancel = context.WithCancel(c.parent)
 		} else {
-			c.inner, c.cancel = context.WithDeadline(c.parent, c.frame.sched.Time(c.deadline))
+			c.inner, c.cancel = context.WithDeadline(c.parent, c.strand.frame.sched.Time(c.deadline))
 		}
 		if c.state.Load() == ended {
 			c.cancel()
@@ -299,8 +299,8 @@ func (c *Context) Value(key any) any {
 // Err does not pin as long as it is nil; afterwards it always returns the same.
 func (c *Context) Err() error {
 	if !c.left() {
-		f := c.frame
-		if f.parent.Err() == nil && (f.sched.Beat().Load() == f.beat || f.sched.Now() < c.due()) {
+		f := c.strand.frame
+		if f.parent.Err() == nil && (f.sched.Beat().Load() == c.strand.beat || f.sched.Now() < c.due()) {
 			return nil
 		}
 		return c.real().Err()
@@ -308,7 +308,7 @@ func (c *Context) Err() error {
 	c.mu.Lock()
 	goesOn := c.inner == nil && c.state.Load() == pinned
 	c.mu.Unlock()
-	if goesOn && c.parent.Err() == nil && c.frame.sched.Now() < c.deadline {
+	if goesOn && c.parent.Err() == nil && c.strand.frame.sched.Now() < c.deadline {
 		return nil
 	}
 	return c.real().Err()
@@ -322,7 +322,7 @@ func (c *Context) Deadline() (time.Time, bool) {
 	if due == noDeadline {
 		return t, ok
 	}
-	if own := c.frame.sched.Time(due); !ok || own.Before(t) {
+	if own := c.strand.frame.sched.Time(due); !ok || own.Before(t) {
 		return own, true
 	}
 	return t, true
@@ -332,8 +332,8 @@ func (c *Context) Deadline() (time.Time, bool) {
 func (c *Context) due() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f := c.frame; c.state.Load() == unpinned {
-		return f.deadline(f.ops[f.pc].info)
+	if f := c.strand.frame; c.state.Load() == unpinned {
+		return f.deadline(f.ops[c.strand.pc].info)
 	}
 	return c.deadline
 }

@@ -121,7 +121,8 @@ func (e *Engine) Start(ctx context.Context, opts []settings.Option) (*Frame, err
 		return nil, ErrClosed
 	}
 	ctx = orBackground(ctx)
-	f.pc, f.parent = 0, ctx
+	s := &f.main
+	s.pc, f.parent = 0, ctx
 	l := e.prog.Limits[0]
 	if len(opts) > 0 {
 		if err := f.apply(opts, &l); err != nil {
@@ -131,13 +132,13 @@ func (e *Engine) Start(ctx context.Context, opts []settings.Option) (*Frame, err
 	}
 	f.cancellable = ctx != context.Background()
 	if f.timed = f.cancellable || l != (settings.Limit{}) || len(e.prog.Limits) > 1; f.timed {
-		f.beat = e.sched.Begin()
+		s.beat = e.sched.Begin()
 	} else {
-		f.beat = e.sched.Beat().Load()
+		s.beat = e.sched.Beat().Load()
 	}
-	f.limits[0] = f.startLimit(l)
-	if f.want = f.beat; f.eager {
-		f.want = never
+	f.limits[0] = s.startLimit(l)
+	if s.want = s.beat; f.eager {
+		s.want = never
 	}
 	return f, nil
 }

@@ -31,7 +31,21 @@ type join struct {
 	open   int32
 }
 
-// Frame is the memory of one call. A branch is a program counter, so suspending one is an append.
+// strand is one goroutine's way through the ops of a Frame. A branch is a program counter, so suspending
+// one is an append.
+type strand struct {
+	frame    *Frame
+	pc       int32
+	beat     uint32 // seen last
+	want     uint32 // the beat to go on at, or never: something is to be done before the next step
+	inside   bool   // in the loop or in a copy, where users' functions run
+	ctx      *Context
+	boundary int64     // of a traced call: the last step boundary
+	ready    []int32   // branches that can go on
+	waits    []waiting // branches that wait
+}
+
+// Frame is the memory of one call.
 type Frame struct {
 	engine *Engine
 	sched  *sched.Sched
@@ -45,16 +59,12 @@ type Frame struct {
 	dirty  bool           // some cell must be cleaned after a call
 
 	// The call.
-	pc          int32
-	beat        uint32 // seen last
-	want        uint32 // the beat to go on at, or never: something is to be done before the next step
-	timed       bool   // something can end the call early
-	cancellable bool   // the caller's ctx may be cancelled
-	inside      bool   // in the loop or in a copy, where users' functions run
-	eager       bool   // every step takes the slow path: traced, or invariants
-	extra       bool   // what only some calls use must be reset
-	lost        bool   // an abandoned run may still use the Frame
-	ctx         *Context
+	main        strand
+	timed       bool // something can end the call early
+	cancellable bool // the caller's ctx may be cancelled
+	eager       bool // every step takes the slow path: traced, or invariants
+	extra       bool // what only some calls use must be reset
+	lost        bool // an abandoned run may still use the Frame
 	parent      context.Context
 	limits      []limit
 	set         []settings.Setting
@@ -62,16 +72,13 @@ type Frame struct {
 	auth        *settings.Credentials
 	id          uint64 // 0: nobody has asked
 
-	trace    *TraceHandle
-	began    int64 // start of the call
-	boundary int64 // the last step boundary
+	trace *TraceHandle
+	began int64 // start of the call
 
 	cells  []unsafe.Pointer
 	target []int32 // where an op of the program went in ops; where the next one went if it was skipped
 	joins  []join
-	ready  []int32   // branches that can go on
-	waits  []waiting // branches that wait
-	caught []error   // of WaitAll branches, by Catch
+	caught []error // of WaitAll branches, by Catch
 	wake   chan *laneRun
 	timer  *time.Timer
 }
@@ -89,7 +96,8 @@ func (e *Engine) newFrame(s *slot) *Frame {
 		caught: make([]error, len(p.Catches)),
 		wake:   make(chan *laneRun, p.Lanes),
 	}
-	f.ctx = &Context{frame: f}
+	f.main.frame = f
+	f.main.ctx = &Context{strand: &f.main}
 	for i := range p.Cells { // a whole comes before its parts
 		c := &p.Cells[i]
 		if c.Parent < 0 {
@@ -216,21 +224,21 @@ func (f *Frame) CopyOut() error { return f.copyValue(f.engine.prog.CopyOut, f.re
 
 // copyValue calls a copy, which may call a method of the user's: its panic becomes an error.
 func (f *Frame) copyValue(deepCopy func(dst, src unsafe.Pointer), dst, src unsafe.Pointer) (err error) {
-	f.inside = true
+	f.main.inside = true
 	defer func() {
-		if !f.inside {
+		if !f.main.inside {
 			return
 		}
-		f.inside = false
+		f.main.inside = false
 		p := recover()
 		if p == nil {
 			f.goexit()
 			return
 		}
-		err = f.fail(f.pc, &PanicError{p, debug.Stack()})
+		err = f.fail(f.main.pc, &PanicError{p, debug.Stack()})
 	}()
 	deepCopy(dst, src)
-	f.inside = false
+	f.main.inside = false
 	return nil
 }
 
@@ -257,10 +265,10 @@ func (f *Frame) stepID(pc int32) uint64 {
 // use it.
 func (f *Frame) Release() {
 	e, s := f.engine, f.slot
-	f.abandon(0, int32(len(f.ops)))
+	f.main.abandon(0, int32(len(f.ops)))
 	if f.lost {
-		if f.ctx.state.Load() == pinned {
-			f.ctx.end()
+		if f.main.ctx.state.Load() == pinned {
+			f.main.ctx.end()
 		}
 		if s != nil {
 			s.frame = nil
@@ -281,8 +289,8 @@ func (f *Frame) Release() {
 
 // clean makes a Frame fit for the next call.
 func (f *Frame) clean() {
-	if f.ctx.state.Load() != unpinned || invariants.On {
-		f.renew()
+	if f.main.ctx.state.Load() != unpinned || invariants.On {
+		f.main.renew()
 	}
 	f.parent = nil // it keeps the caller's ctx alive
 	if f.extra {
@@ -292,7 +300,7 @@ func (f *Frame) clean() {
 		clear(f.set)
 		clear(f.meta)
 		clear(f.caught)
-		f.set, f.meta, f.ready = f.set[:0], f.meta[:0], f.ready[:0]
+		f.set, f.meta, f.main.ready = f.set[:0], f.meta[:0], f.main.ready[:0]
 	}
 	if f.dirty {
 		f.cleanCells()
@@ -319,11 +327,11 @@ func (f *Frame) cleanCells() {
 }
 
 // renew leaves a pinned context to whoever keeps it.
-func (f *Frame) renew() {
-	if f.ctx.state.Load() == unpinned {
-		f.ctx.state.Store(dead) // invariants
+func (s *strand) renew() {
+	if s.ctx.state.Load() == unpinned {
+		s.ctx.state.Store(dead) // invariants
 	} else {
-		f.ctx.end()
+		s.ctx.end()
 	}
-	f.ctx = &Context{frame: f}
+	s.ctx = &Context{strand: s}
 }

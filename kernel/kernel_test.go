@@ -118,7 +118,7 @@ func TestForkOfDelays(t *testing.T) {
 		var cell [3]unsafe.Pointer
 		p.Ops[8].Run = func(c *Context, _, out unsafe.Pointer) error {
 			for i := range cell {
-				cell[i] = c.frame.cells[i+1]
+				cell[i] = c.strand.frame.cells[i+1]
 				*(*int64)(out) += *(*int64)(cell[i])
 			}
 			return nil

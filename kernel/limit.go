@@ -17,14 +17,14 @@ type limit struct {
 
 const noDeadline = math.MaxInt64
 
-func (f *Frame) startLimit(l settings.Limit) limit {
+func (s *strand) startLimit(l settings.Limit) limit {
 	switch {
 	case !l.At.IsZero():
-		return limit{at: f.sched.At(l.At)}
+		return limit{at: s.frame.sched.At(l.At)}
 	case l.After > sched.Remembered:
-		return limit{at: sched.Add(f.sched.Now(), l.After)}
+		return limit{at: sched.Add(s.frame.sched.Now(), l.After)}
 	case l.After > 0:
-		return limit{after: l.After, beat: f.beat}
+		return limit{after: l.After, beat: s.beat}
 	}
 	return limit{at: noDeadline}
 }

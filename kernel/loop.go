@@ -16,55 +16,56 @@ func (f *Frame) Run() error {
 		f.beginTrace()
 		defer f.endTrace()
 	}
-	pc, err := f.guard(0)
+	pc, err := f.main.guard(0)
 	for pc >= 0 { // a panic inside a WaitAll branch: its siblings go on
-		pc, err = f.guard(pc)
+		pc, err = f.main.guard(pc)
 	}
 	return err
 }
 
 // guard runs the loop from pc on. A panic of a step becomes an error; it returns where to go on, -1 if
 // the call is over. recover is not free, so it is called only when the loop did not end by itself.
-func (f *Frame) guard(pc int32) (next int32, err error) {
-	f.inside = true
+func (s *strand) guard(pc int32) (next int32, err error) {
+	f := s.frame
+	s.inside = true
 	defer func() {
-		if !f.inside {
+		if !s.inside {
 			return
 		}
-		f.inside = false
+		s.inside = false
 		p := recover()
 		if p == nil {
 			f.goexit()
 			return
 		}
 		var o *op
-		o, err = f.stepFailed(f.pc, f.boundary, &PanicError{p, debug.Stack()})
+		o, err = s.stepFailed(s.pc, s.boundary, &PanicError{p, debug.Stack()})
 		if next = -1; o != nil {
 			next = o.pc
 		}
 	}()
-	err = f.loop(&f.ops[pc])
-	f.inside = false
+	err = s.loop(&f.ops[pc])
+	s.inside = false
 	return -1, err
 }
 
 // loop walks the ops. It makes three tests a step, two before it and its error; what is rare makes one
-// of them fail: a beat of the clock, tracing or a pinned context the first (through f.want), an op that
+// of them fail: a beat of the clock, tracing or a pinned context the first (through s.want), an op that
 // is no step the last (through noStep).
-func (f *Frame) loop(o *op) (err error) {
-	clock := f.sched.Beat()
+func (s *strand) loop(o *op) (err error) {
+	clock := s.frame.sched.Beat()
 	for {
-		for clock.Load() == f.want {
-			f.pc = o.pc
-			if err = o.run(f.ctx, o.in, o.out); err != nil {
+		for clock.Load() == s.want {
+			s.pc = o.pc
+			if err = o.run(s.ctx, o.in, o.out); err != nil {
 				break
 			}
 			o = (*op)(unsafe.Add(unsafe.Pointer(o), unsafe.Sizeof(*o))) // an OpEnd ends the array
 		}
-		if o.kind == OpEnd && clock.Load() == f.want {
+		if o.kind == OpEnd && clock.Load() == s.want {
 			return nil
 		}
-		if o, err = f.rare(o, err); o == nil {
+		if o, err = s.rare(o, err); o == nil {
 			return err
 		}
 		err = nil
@@ -78,52 +79,54 @@ func noStep(*Context, unsafe.Pointer, unsafe.Pointer) error { return errNoStep }
 
 // rare deals with what stopped the loop at o, and runs o if it is still to run. It returns the op to go
 // on with, nil if the call is over.
-func (f *Frame) rare(o *op, err error) (*op, error) {
+func (s *strand) rare(o *op, err error) (*op, error) {
+	f := s.frame
 	if err != nil && err != errNoStep {
-		return f.stepFailed(o.pc, f.boundary, err)
+		return s.stepFailed(o.pc, s.boundary, err)
 	}
-	if f.ctx.state.Load() != unpinned || invariants.On {
-		f.renew()
+	if s.ctx.state.Load() != unpinned || invariants.On {
+		s.renew()
 	}
-	if f.sched.Beat().Load() != f.beat && err == nil {
-		if next, err := f.onBeat(o); next != o {
+	if f.sched.Beat().Load() != s.beat && err == nil {
+		if next, err := s.onBeat(o); next != o {
 			return next, err
 		}
 	}
-	if f.want = f.beat; f.eager {
-		f.want = never
+	if s.want = s.beat; f.eager {
+		s.want = never
 	}
 	if o.kind == OpEnd {
 		return nil, nil
 	}
-	return f.exec(o)
+	return s.exec(o)
 }
 
 // onBeat is the slow path of the poll: the clock has made a beat, or stands still. It returns o if the
 // call goes on there.
-func (f *Frame) onBeat(o *op) (*op, error) {
+func (s *strand) onBeat(o *op) (*op, error) {
+	f := s.frame
 	if !f.timed {
-		f.beat = f.sched.Beat().Load()
+		s.beat = f.sched.Beat().Load()
 		return o, nil
 	}
-	was := f.beat
-	f.beat = f.sched.Begin()
-	if last := &f.ops[f.pc]; f.beat-was > 1 && last.kind == OpStep {
+	was := s.beat
+	s.beat = f.sched.Begin()
+	if last := &f.ops[s.pc]; s.beat-was > 1 && last.kind == OpStep {
 		f.engine.ranSlow(last.info)
 	}
 	if err := f.parent.Err(); err != nil {
 		pc := o.pc // what does not run any more
 		if o.kind == OpEnd || err == context.DeadlineExceeded {
-			pc = f.pc // what overran
-			f.spanLate(err)
+			pc = s.pc // what overran
+			s.spanLate(err)
 		}
 		return nil, f.fail(pc, err)
 	}
 	now := f.sched.Now()
 	if f.deadline(o.info) <= now {
-		f.spanLate(context.DeadlineExceeded)
-		next, err := f.late(o, f.pc)
-		f.beat-- // the branches that are left must ask, too, before they go on
+		s.spanLate(context.DeadlineExceeded)
+		next, err := s.late(o, s.pc)
+		s.beat-- // the branches that are left must ask, too, before they go on
 		return next, err
 	}
 	return o, nil
@@ -131,48 +134,50 @@ func (f *Frame) onBeat(o *op) (*op, error) {
 
 // late ends the call, or the WaitAll branch that o is in, because a limit round o is over and the step
 // at pc overran it.
-func (f *Frame) late(o *op, pc int32) (*op, error) {
+func (s *strand) late(o *op, pc int32) (*op, error) {
+	f := s.frame
 	err := f.fail(pc, context.DeadlineExceeded)
 	if f.limits[0].due(f.sched) <= f.sched.Now() { // the call's own: there is nothing to go on with
 		return nil, err
 	}
-	return f.caughtBy(o.info.Catch, err)
+	return s.caughtBy(o.info.Catch, err)
 }
 
 // exec runs o, of any kind.
-func (f *Frame) exec(o *op) (*op, error) {
+func (s *strand) exec(o *op) (*op, error) {
+	f := s.frame
 	f.extra = true
 	next := o.pc + 1
 	switch o.kind {
 	case OpStep:
-		return f.step(o)
+		return s.step(o)
 	case opLane:
-		return f.blockingStep(o)
+		return s.blockingStep(o)
 	case OpDelay:
 		now := f.sched.Now()
-		f.waits = append(f.waits, waiting{
+		s.waits = append(s.waits, waiting{
 			pc: o.pc, start: now, deadline: f.deadline(o.info),
 			at: sched.Add(now, f.engine.prog.Ops[o.n].Wait),
 		})
-		return f.next()
+		return s.next()
 	case OpEnter:
-		f.limits[o.n] = f.startLimit(f.engine.prog.Limits[o.n])
+		f.limits[o.n] = s.startLimit(f.engine.prog.Limits[o.n])
 	case OpFork:
 		j := &f.joins[o.n]
 		next = j.starts[0]
 		j.open = int32(len(j.starts))
 		for i := len(j.starts) - 1; i > 0; i-- {
-			f.ready = append(f.ready, j.starts[i])
+			s.ready = append(s.ready, j.starts[i])
 		}
 	case OpJoin:
 		j := &f.joins[o.n]
 		if j.open--; j.open > 0 {
-			return f.next()
+			return s.next()
 		}
 		next = j.end // the last branch goes on as the parent
 	case OpRaise:
 		if err := f.firstCaught(int(o.n)); err != nil {
-			return f.caughtBy(o.info.Catch, err)
+			return s.caughtBy(o.info.Catch, err)
 		}
 	case OpBranch:
 		if !*(*bool)(o.in) {
@@ -193,38 +198,41 @@ func (f *Frame) move(o *op) {
 }
 
 // step runs a step on the slow path.
-func (f *Frame) step(o *op) (*op, error) {
-	f.pc = o.pc
+func (s *strand) step(o *op) (*op, error) {
+	f := s.frame
+	s.pc = o.pc
 	if f.trace == nil {
-		if err := o.do(f.ctx, o.in, o.out); err != nil {
-			return f.stepFailed(o.pc, 0, err)
+		if err := o.do(s.ctx, o.in, o.out); err != nil {
+			return s.stepFailed(o.pc, 0, err)
 		}
 		return &f.ops[o.pc+1], nil
 	}
-	start := f.boundary
-	if err := o.do(f.ctx, o.in, o.out); err != nil {
-		return f.stepFailed(o.pc, start, err)
+	start := s.boundary
+	if err := o.do(s.ctx, o.in, o.out); err != nil {
+		return s.stepFailed(o.pc, start, err)
 	}
-	f.span(o.pc, start, nil)
+	s.span(o.pc, start, nil)
 	return &f.ops[o.pc+1], nil
 }
 
 // stepFailed deals with the error of the step at pc: the call ends, or the WaitAll branch round it.
-func (f *Frame) stepFailed(pc int32, start int64, err error) (*op, error) {
+func (s *strand) stepFailed(pc int32, start int64, err error) (*op, error) {
+	f := s.frame
 	if f.trace != nil {
-		f.span(pc, start, err)
+		s.span(pc, start, err)
 	}
-	if f.ctx.state.Load() != unpinned {
-		f.renew()
+	if s.ctx.state.Load() != unpinned {
+		s.renew()
 	}
-	return f.caughtBy(f.ops[pc].info.Catch, f.fail(pc, err))
+	return s.caughtBy(f.ops[pc].info.Catch, f.fail(pc, err))
 }
 
 // fail says where err happened.
 func (f *Frame) fail(pc int32, err error) error { return &StepError{f.ops[pc].info.Path, err} }
 
 // caughtBy notes err as what ends a WaitAll branch and returns the op that joins it, or ends the call.
-func (f *Frame) caughtBy(catch int, err error) (*op, error) {
+func (s *strand) caughtBy(catch int, err error) (*op, error) {
+	f := s.frame
 	if catch == 0 {
 		return nil, err
 	}
@@ -232,8 +240,8 @@ func (f *Frame) caughtBy(catch int, err error) (*op, error) {
 	f.caught[catch] = err
 	c := f.engine.prog.Catches[catch]
 	from, to := f.target[c.Begin], f.target[c.End]
-	f.abandon(from, to)
-	f.ready = deleteRange(f.ready, from, to)
+	s.abandon(from, to)
+	s.ready = deleteRange(s.ready, from, to)
 	return &f.ops[to], nil
 }
 

@@ -24,21 +24,22 @@ type Span struct {
 
 func (f *Frame) beginTrace() {
 	f.began = f.sched.Now()
-	f.boundary = f.began
+	f.main.boundary = f.began
 	f.trace.Start = f.sched.Time(f.began)
 	f.trace.Parent = StepID(f.parent)
 }
 
 func (f *Frame) endTrace() {
-	f.abandon(0, int32(len(f.ops))) // their spans are part of the call
+	f.main.abandon(0, int32(len(f.ops))) // their spans are part of the call
 	f.trace.Duration = time.Duration(f.sched.Now() - f.began)
 }
 
 // span notes the run of the step at pc, which began at start.
-func (f *Frame) span(pc int32, start int64, err error) {
+func (s *strand) span(pc int32, start int64, err error) {
+	f := s.frame
 	now := f.sched.Now()
 	o := &f.ops[pc]
-	s := Span{
+	span := Span{
 		Path:     o.info.Path,
 		StepID:   f.stepID(pc),
 		Start:    time.Duration(start - f.began),
@@ -46,18 +47,19 @@ func (f *Frame) span(pc int32, start int64, err error) {
 		Err:      err,
 	}
 	if err == nil && o.info.Out != nil {
-		s.Bytes = o.info.Out.Measure(o.out)
+		span.Bytes = o.info.Out.Measure(o.out)
 	}
-	f.trace.Spans = append(f.trace.Spans, s)
-	f.boundary = now
+	f.trace.Spans = append(f.trace.Spans, span)
+	s.boundary = now
 }
 
 // spanLate notes that the result of the step that ran last is dropped, because it came too late.
-func (f *Frame) spanLate(err error) {
+func (s *strand) spanLate(err error) {
+	f := s.frame
 	if f.trace == nil || len(f.trace.Spans) == 0 {
 		return
 	}
-	if s := &f.trace.Spans[len(f.trace.Spans)-1]; s.StepID == f.stepID(f.pc) {
-		s.Err, s.Bytes = err, 0
+	if last := &f.trace.Spans[len(f.trace.Spans)-1]; last.StepID == f.stepID(s.pc) {
+		last.Err, last.Bytes = err, 0
 	}
 }

@@ -42,28 +42,29 @@ const (
 
 // blockingStep runs o on the lane, or on the caller when nobody would gain from the lane: without a
 // deadline, a ctx that can be cancelled, and a Parallel round it.
-func (f *Frame) blockingStep(o *op) (*op, error) {
-	f.pc = o.pc
+func (s *strand) blockingStep(o *op) (*op, error) {
+	f := s.frame
+	s.pc = o.pc
 	if err := f.parent.Err(); err != nil {
 		return nil, f.fail(o.pc, err)
 	}
 	deadline := f.deadline(o.info)
 	start := f.sched.Now()
 	if deadline <= start {
-		return f.late(o, o.pc)
+		return s.late(o, o.pc)
 	}
-	ctx := &Context{frame: f, view: f.snapshot(o.pc)}
+	ctx := &Context{strand: s, view: f.snapshot(o.pc)}
 	ctx.state.Store(pinned)
 	if deadline == noDeadline && !f.cancellable && !o.info.Forked {
-		f.ctx = ctx
+		s.ctx = ctx
 		err := o.do(ctx, o.in, o.out)
 		f.engine.ranOnLane(o.info, f.sched.Now()-start)
-		f.renew()
+		s.renew()
 		if err != nil {
-			return f.stepFailed(o.pc, start, err)
+			return s.stepFailed(o.pc, start, err)
 		}
 		if f.trace != nil {
-			f.span(o.pc, start, nil)
+			s.span(o.pc, start, nil)
 		}
 		return &f.ops[o.pc+1], nil
 	}
@@ -71,13 +72,13 @@ func (f *Frame) blockingStep(o *op) (*op, error) {
 		engine: f.engine, step: o.do, in: o.in, out: o.out, ctx: ctx, pc: o.pc, wake: f.wake,
 	}
 	if err := f.engine.submit(r); err != nil {
-		return f.stepFailed(o.pc, start, err)
+		return s.stepFailed(o.pc, start, err)
 	}
-	f.waits = append(f.waits, waiting{pc: o.pc, start: start, at: math.MaxInt64, deadline: deadline, run: r})
+	s.waits = append(s.waits, waiting{pc: o.pc, start: start, at: math.MaxInt64, deadline: deadline, run: r})
 	if f.trace != nil {
-		f.boundary = f.sched.Now() // what comes next did not begin earlier
+		s.boundary = f.sched.Now() // what comes next did not begin earlier
 	}
-	return f.next()
+	return s.next()
 }
 
 // submit hands r to the lane.
@@ -122,24 +123,25 @@ func (r *laneRun) Over() {
 
 // next returns the op to go on with when a branch is suspended or has ended: of a branch that is
 // ready, or of the first whose wait is over.
-func (f *Frame) next() (*op, error) {
-	if n := len(f.ready); n > 0 {
-		pc := f.ready[n-1]
-		f.ready = f.ready[:n-1]
+func (s *strand) next() (*op, error) {
+	f := s.frame
+	if n := len(s.ready); n > 0 {
+		pc := s.ready[n-1]
+		s.ready = s.ready[:n-1]
 		return &f.ops[pc], nil
 	}
 	for {
 		for len(f.wake) > 0 {
-			f.runOver(<-f.wake)
+			s.runOver(<-f.wake)
 		}
 		now, first, until := f.sched.Now(), -1, int64(math.MaxInt64)
-		for i := range f.waits {
-			if end := f.waits[i].end(); end < until {
+		for i := range s.waits {
+			if end := s.waits[i].end(); end < until {
 				first, until = i, end
 			}
 		}
 		if until <= now {
-			return f.waitOver(first, now)
+			return s.waitOver(first, now)
 		}
 		var over <-chan time.Time
 		if until != math.MaxInt64 {
@@ -147,18 +149,18 @@ func (f *Frame) next() (*op, error) {
 		}
 		select {
 		case r := <-f.wake:
-			f.runOver(r)
+			s.runOver(r)
 		case <-over:
 		case <-f.parent.Done():
-			pc, err := f.waits[0].pc, f.parent.Err()
-			f.leave(0, err)
+			pc, err := s.waits[0].pc, f.parent.Err()
+			s.leave(0, err)
 			return nil, f.fail(pc, err)
 		}
 		if over != nil {
 			f.timer.Stop()
 		}
-		if f.beat = f.sched.Beat().Load(); f.timed {
-			f.beat = f.sched.Begin() // the time that passed was no step's
+		if s.beat = f.sched.Beat().Load(); f.timed {
+			s.beat = f.sched.Begin() // the time that passed was no step's
 		}
 	}
 }
@@ -167,9 +169,9 @@ func (f *Frame) next() (*op, error) {
 func (w *waiting) end() int64 { return min(w.at, w.deadline) }
 
 // runOver notes when the wait for r was over, if somebody still waits for it.
-func (f *Frame) runOver(r *laneRun) {
-	for i := range f.waits {
-		if w := &f.waits[i]; w.run == r {
+func (s *strand) runOver(r *laneRun) {
+	for i := range s.waits {
+		if w := &s.waits[i]; w.run == r {
 			w.at = r.ended
 		}
 	}
@@ -186,57 +188,59 @@ func (f *Frame) wakeAt(ns int64) <-chan time.Time {
 
 // waitOver ends the wait i. Whether it was in time is a matter of its own end, not of now: its caller may
 // have computed in a sibling meanwhile.
-func (f *Frame) waitOver(i int, now int64) (*op, error) {
-	w := f.waits[i]
+func (s *strand) waitOver(i int, now int64) (*op, error) {
+	f := s.frame
+	w := s.waits[i]
 	o := &f.ops[w.pc]
 	if w.deadline <= w.at {
-		f.leave(i, context.DeadlineExceeded)
-		return f.late(o, w.pc)
+		s.leave(i, context.DeadlineExceeded)
+		return s.late(o, w.pc)
 	}
-	f.drop(i)
-	f.pc = w.pc
+	s.drop(i)
+	s.pc = w.pc
 	if w.run == nil {
 		f.move(o)
 	} else if w.run.err != nil {
-		return f.stepFailed(w.pc, w.start, w.run.err)
+		return s.stepFailed(w.pc, w.start, w.run.err)
 	}
 	if f.trace != nil {
-		f.span(w.pc, w.start, nil)
+		s.span(w.pc, w.start, nil)
 	}
 	next := &f.ops[w.pc+1]
 	if w.deadline <= now { // what follows within the same limit is late
 		for next.kind == OpExit {
 			next = &f.ops[next.pc+1]
 		}
-		f.beat--
-		f.want = never
+		s.beat--
+		s.want = never
 	}
 	return next, nil
 }
 
-func (f *Frame) drop(i int) {
-	last := len(f.waits) - 1
-	f.waits[i] = f.waits[last]
-	f.waits[last] = waiting{}
-	f.waits = f.waits[:last]
+func (s *strand) drop(i int) {
+	last := len(s.waits) - 1
+	s.waits[i] = s.waits[last]
+	s.waits[last] = waiting{}
+	s.waits = s.waits[:last]
 }
 
 // abandon leaves the waits of the ops in [from, to) alone. Their contexts are cancelled; runs on the
 // lane go on by themselves.
-func (f *Frame) abandon(from, to int32) {
-	for i := len(f.waits) - 1; i >= 0; i-- {
-		if pc := f.waits[i].pc; from <= pc && pc < to {
-			f.leave(i, ErrAbandoned)
+func (s *strand) abandon(from, to int32) {
+	for i := len(s.waits) - 1; i >= 0; i-- {
+		if pc := s.waits[i].pc; from <= pc && pc < to {
+			s.leave(i, ErrAbandoned)
 		}
 	}
 }
 
 // leave gives up the wait i because of err.
-func (f *Frame) leave(i int, err error) {
-	w := f.waits[i]
-	f.drop(i)
+func (s *strand) leave(i int, err error) {
+	f := s.frame
+	w := s.waits[i]
+	s.drop(i)
 	if f.trace != nil {
-		f.span(w.pc, w.start, err)
+		s.span(w.pc, w.start, err)
 	}
 	if w.run == nil {
 		return
