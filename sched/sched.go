@@ -1,6 +1,6 @@
 // Package sched owns time and goroutines for everything that executes: the coarse clock that
-// deadlines are checked against, exact waits, and the lane on which blocking steps run. It knows
-// nothing of modules, frames or contexts.
+// deadlines are checked against, the lane on which blocking steps run, and the crew that helps with
+// what is computed. It knows nothing of modules, frames or contexts.
 package sched
 
 import (
@@ -21,11 +21,13 @@ var (
 	ErrClosed = errors.New("sched: closed")
 )
 
-// Sched is a clock and a lane. One is enough for a process; engines share it. One that is made and
+// Sched is a clock, a lane and a crew. One is enough for a process; engines share it. One that is made and
 // closed inside a testing/synctest bubble works there, so pipelines can be tested in fake time.
 type Sched struct {
-	clock clock
-	lane  lane
+	clock  clock
+	lane   lane // of Go
+	second lane // of Spawn
+	crew   crew
 }
 
 // Option configures New.
@@ -41,6 +43,7 @@ func New(opts ...Option) *Sched {
 	s := new(Sched)
 	s.clock.base = time.Now()
 	s.lane.max = DefaultMaxBlocking
+	s.second.max = math.MaxInt
 	for _, o := range opts {
 		if o.maxBlocking > 0 {
 			s.lane.max = o.maxBlocking
@@ -52,9 +55,13 @@ func New(opts ...Option) *Sched {
 // Default returns the scheduler of the process. It is made on first use and never closed.
 var Default = sync.OnceValue(func() *Sched { return New() })
 
-// Close sends the idle goroutines of the lane home; busy ones follow when their step returns. Later
-// blocking steps get ErrClosed. The clock goes on for calls that are inside, and stops by itself.
-func (s *Sched) Close() { s.lane.close() }
+// Close sends idle goroutines home; busy ones follow when their work returns. Later work gets ErrClosed
+// or, from Spread, false. The clock goes on for calls that are inside, and stops by itself.
+func (s *Sched) Close() {
+	s.lane.close()
+	s.second.close()
+	s.crew.close()
+}
 
 // Stats is a snapshot of a scheduler.
 type Stats struct {
@@ -80,6 +87,31 @@ type Work interface {
 
 // Go runs w on the lane. It never waits: without a free goroutine it returns ErrOverloaded.
 func (s *Sched) Go(w Work) error { return s.lane.run(w) }
+
+// Spawn runs w on a goroutine of a second lane, which is unbounded: for whole calls, which nobody counts
+// as blocking.
+func (s *Sched) Spawn(w Work) error { return s.second.run(w) }
+
+// Crew returns how many loops there are to help with Spread: one less than GOMAXPROCS, which may change
+// at run time; 0 means that everything is computed by its caller. It starts them if need be, and keeps
+// the clock going.
+func (s *Sched) Crew() int { return s.crew.size(s.clock.begin()) }
+
+// Enter and Leave bracket a request that may call Spread: while one is inside, loops without work look
+// for some for about 50 us before they park.
+func (s *Sched) Enter() { s.crew.inside.Add(1) }
+
+// Leave ends what Enter began.
+func (s *Sched) Leave() { s.crew.inside.Add(-1) }
+
+// Helpers is how many loops look for work at this moment.
+func (s *Sched) Helpers() int { return int(s.crew.spinning.Load()) }
+
+// Spread runs the items of job on its caller and on the loops that come to help, and returns when all
+// are over; an item that calls runtime.Goexit on the caller takes those with it that nobody has begun.
+// It wakes up to wake parked loops. It returns false, and has run nothing, if there is no crew, if all
+// slots are taken, or if there are less than 1 or more than 65,535 items. It allocates nothing.
+func (s *Sched) Spread(job Job, items, wake int) bool { return s.crew.spread(job, items, wake) }
 
 // Now is the time since the scheduler was made, in nanoseconds.
 func (s *Sched) Now() int64 { return s.clock.now() }
