@@ -124,6 +124,7 @@ func TestBadTexts(t *testing.T) {
 			{"stdin closed within a JSON line", []string{"--file", "-", "--jsonl"}, "{\"text\": \"one\"}\n{\"text\": \"tw", exitInput, 1, "stdin: line 2: offset 28"},
 			{"broken JSON", []string{"--file", write(t, "bad.jsonl", "{\"text\": \"one\"}\n{text: \"two\"}\n")}, "", exitInput, 1, "bad.jsonl: line 2: offset 17"},
 			{"no text in a JSON line", []string{"--file", write(t, "bad.jsonl", "{\"txt\": \"one\"}\n")}, "", exitInput, 0, `bad.jsonl: line 1: "text"`},
+			{"JSON lines taken for texts", []string{"--file", write(t, "odd.jsonl", "{text: \"one\"}\n\n"), "--jsonl=false"}, "", 0, 2, ""},
 			{"not UTF-8", []string{"--file", write(t, "bytes.txt", "caf\xe9\n\xff\nplain\n")}, "", 0, 3, "text 0 is not UTF-8"},
 			{"not UTF-8, counted", []string{"a\xe2\x82", "b\xff"}, "", 0, 2, "2 of 2 texts are not UTF-8"},
 		} {
@@ -160,8 +161,13 @@ func TestUsage(t *testing.T) {
 		{[]string{"tokenize", "--model", "", "a"}, "--model"},
 		{[]string{"distill", "no-such-folder", "-o", "out", "--dims", "33"}, "--dims 33"},
 		{[]string{"tokenize"}, "no text"},
-		{[]string{"similarity", "a"}, "2"},
-		{[]string{"similarity", "a", "b", "c"}, "2"},
+		{[]string{"embed", "--jsonl=perhaps", "--file", "f"}, "perhaps"},
+		{[]string{"similarity"}, "wants two texts, or --file"},
+		{[]string{"similarity", "a"}, "wants two texts, or --file"},
+		{[]string{"similarity", "a", "b", "c"}, "wants two texts, or --file"},
+		{[]string{"similarity", "--file", "f", "a", "b"}, "--file f"},
+		{[]string{"similarity", "--jsonl", "a", "b"}, "--jsonl"},
+		{[]string{"similarity", "--model", "", "a", "b"}, "--model"},
 		{[]string{"similarity", "--metric", "manhattan", "a", "b"}, "cosine, dot, euclidean"},
 		{[]string{"version", "now"}, "now"},
 	} {

@@ -74,18 +74,18 @@ same model and options make the same bytes on one machine.`,
 
 // readCorpus reads all sentences of a file.
 func readCorpus(cmd *cobra.Command, file string) ([]string, error) {
-	in := textInput{file: file}
-	texts, err := in.open(nil, cmd.InOrStdin())
+	in := input[string]{kind: texts, file: file}
+	source, err := in.open(nil, cmd.InOrStdin())
 	if err != nil {
 		return nil, err
 	}
-	defer texts.Close()
+	defer source.Close()
 	var corpus []string
-	for b, err := range texts.batches(cmd.Context()) {
+	for b, err := range source.batches(cmd.Context()) {
 		if err != nil {
 			return nil, err
 		}
-		corpus = append(corpus, b.texts...)
+		corpus = append(corpus, b.items...)
 	}
 	if len(corpus) == 0 {
 		return nil, &inputError{File: file, Err: errors.New("no sentences in it")}

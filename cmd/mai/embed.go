@@ -21,7 +21,7 @@ type embedRecord struct {
 
 func newEmbed() *cobra.Command {
 	var model modelFlag
-	var in textInput
+	in := input[string]{kind: texts}
 	var precision string
 	var maxTokens int
 	cmd := &cobra.Command{
@@ -38,17 +38,17 @@ stays bounded however long the file is, and each line is answered as it arrives.
 			if err != nil {
 				return err
 			}
-			texts, err := in.open(args, cmd.InOrStdin())
+			source, err := in.open(args, cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
-			defer texts.Close()
+			defer source.Close()
 			m, err := model.open()
 			if err != nil {
 				return err
 			}
 			defer m.Close()
-			return stream(cmd, texts, func(ctx context.Context, index int, text string) (embedRecord, []flaw, error) {
+			return stream(cmd, source, func(ctx context.Context, index int, text string) (embedRecord, []flawed, error) {
 				return embedText(ctx, m, index, text, opts)
 			})
 		},
@@ -76,10 +76,10 @@ func embedOptions(cmd *cobra.Command, precision string, maxTokens int) ([]models
 	return opts, nil
 }
 
-func embedText(ctx context.Context, m *models.Model, index int, text string, opts []models.Option) (embedRecord, []flaw, error) {
-	var found []flaw
+func embedText(ctx context.Context, m *models.Model, index int, text string, opts []models.Option) (embedRecord, []flawed, error) {
+	var found []flawed
 	if !utf8.ValidString(text) {
-		found = append(found, illFormed)
+		found = append(found, flawed{index, illFormed})
 		text = wellFormed(text)
 	}
 	r := embedRecord{Index: index, Text: text, Embedding: make([]float32, m.Dim())}
@@ -89,10 +89,10 @@ func embedText(ctx context.Context, m *models.Model, index int, text string, opt
 	}
 	r.Tokens, r.Truncated = info.Tokens, info.Truncated
 	if info.Truncated {
-		found = append(found, truncated)
+		found = append(found, flawed{index, truncated})
 	}
 	if info.Known < mostlyUnknown {
-		found = append(found, unknown)
+		found = append(found, flawed{index, unknown})
 	}
 	return r, found, nil
 }

@@ -157,28 +157,3 @@ func TestTokenize(t *testing.T) {
 		t.Errorf("%d records, or not 102 tokens", len(got))
 	}
 }
-
-func TestSimilarity(t *testing.T) {
-	const a, b = "hello world", "good cat"
-	e := records[embedRecord](t, run(t, "", "embed", "--model", tiny, a, b))
-	if len(e) != 2 {
-		t.Fatal("embed failed")
-	}
-	for _, name := range metrics.Names() {
-		metric, _ := metrics.ByName(name)
-		want := metric(e[0].Embedding, e[1].Embedding)
-
-		r := run(t, "", "similarity", "--model", tiny, "--metric", name, a, b)
-		r.expect(t, 0)
-		r.silent(t)
-		if s := fmt.Sprintf("%.6f\n", want); r.stdout != s {
-			t.Errorf("%s: %q, want %q", name, r.stdout, s)
-		}
-
-		r = run(t, "", "similarity", "--json", "--model", tiny, "--metric", name, a, b)
-		r.expect(t, 0)
-		if got := records[similarityRecord](t, r); len(got) != 1 || got[0] != (similarityRecord{name, want}) {
-			t.Errorf("%s: %v, want %v", name, got, want)
-		}
-	}
-}

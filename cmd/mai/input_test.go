@@ -12,17 +12,17 @@ import (
 )
 
 // collect reads all texts and checks that they are numbered.
-func collect(t *testing.T, in *texts) ([]string, error) {
+func collect(t *testing.T, in *source[string]) ([]string, error) {
 	t.Helper()
 	var all []string
 	for b, err := range in.batches(t.Context()) {
 		if err != nil {
 			return all, err
 		}
-		if b.first != len(all) || len(b.texts) == 0 || len(b.texts) > maxBatch {
-			t.Errorf("batch of %d texts starts at %d, after %d", len(b.texts), b.first, len(all))
+		if b.first != len(all) || len(b.items) == 0 || len(b.items) > maxBatch {
+			t.Errorf("batch of %d texts starts at %d, after %d", len(b.items), b.first, len(all))
 		}
-		all = append(all, b.texts...)
+		all = append(all, b.items...)
 	}
 	return all, nil
 }
@@ -49,7 +49,7 @@ func TestLines(t *testing.T) {
 			iotest.DataErrReader(strings.NewReader(c.input)),
 			iotest.HalfReader(strings.NewReader(c.input)),
 		} {
-			got, err := collect(t, &texts{name: "f", r: r})
+			got, err := collect(t, &source[string]{kind: texts, name: "f", r: r})
 			if err != nil || !slices.Equal(got, c.want) {
 				t.Errorf("%s: %d texts, %v; want %d", c.name, len(got), err, len(c.want))
 			}
@@ -58,7 +58,7 @@ func TestLines(t *testing.T) {
 }
 
 func TestJSONLines(t *testing.T) {
-	got, err := collect(t, &texts{name: "f", jsonl: true, r: strings.NewReader(
+	got, err := collect(t, &source[string]{kind: texts, name: "f", jsonl: true, r: strings.NewReader(
 		"\ufeff{\"text\": \"a\\nb\"}\r\n\n  \n{\"id\": 1, \"text\": \"\"}\n{\"text\":\"c\"}")})
 	if want := []string{"a\nb", "", "c"}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %q, %v; want %q", got, err, want)
@@ -73,7 +73,7 @@ func TestJSONLines(t *testing.T) {
 		{"{\"text\": \"a\"}\n{\"text\": null}", `f: line 2: "text": missing, or null`},
 		{"{\"text\": \"a\"}\n{\"text\": \"b\"} x", `f: line 2: offset 28: broken JSON`},
 	} {
-		got, err := collect(t, &texts{name: "f", jsonl: true, r: strings.NewReader(c.input)})
+		got, err := collect(t, &source[string]{kind: texts, name: "f", jsonl: true, r: strings.NewReader(c.input)})
 		var bad *inputError
 		if !errors.As(err, &bad) || !strings.HasPrefix(err.Error(), c.message) {
 			t.Errorf("%q: error %q, want %q", c.input, err, c.message)
@@ -85,7 +85,7 @@ func TestJSONLines(t *testing.T) {
 }
 
 func TestLineTooLong(t *testing.T) {
-	_, err := collect(t, &texts{name: "f", r: io.LimitReader(letters{}, maxLine+1)})
+	_, err := collect(t, &source[string]{kind: texts, name: "f", r: io.LimitReader(letters{}, maxLine+1)})
 	var bad *inputError
 	if !errors.As(err, &bad) || bad.Line != 1 {
 		t.Errorf("a line beyond the limit: %v", err)
@@ -105,7 +105,7 @@ func (letters) Read(p []byte) (int, error) {
 func TestReadError(t *testing.T) {
 	broken := errors.New("broken disk")
 	r := io.MultiReader(strings.NewReader("a\nb\nc"), iotest.ErrReader(broken))
-	got, err := collect(t, &texts{name: "f", r: r})
+	got, err := collect(t, &source[string]{kind: texts, name: "f", r: r})
 	if want := []string{"a", "b"}; !errors.Is(err, broken) || !slices.Equal(got, want) {
 		t.Errorf("got %q, %v; want %q and the reader's error", got, err, want)
 	}
@@ -120,14 +120,14 @@ func TestBatchesDoNotWait(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var got []string
-	for b, err := range (&texts{name: "f", r: r}).batches(ctx) {
+	for b, err := range (&source[string]{kind: texts, name: "f", r: r}).batches(ctx) {
 		if err != nil {
 			if !errors.Is(err, context.Canceled) {
 				t.Errorf("after cancelling: %v", err)
 			}
 			break
 		}
-		got = append(got, b.texts...)
+		got = append(got, b.items...)
 		cancel()
 	}
 	if want := []string{"first"}; !slices.Equal(got, want) {
@@ -137,8 +137,8 @@ func TestBatchesDoNotWait(t *testing.T) {
 
 func TestBatchesBoundMemory(t *testing.T) {
 	line := strings.Repeat("x", batchBytes/4) + "\n"
-	for b, err := range (&texts{name: "f", r: strings.NewReader(strings.Repeat(line, 64))}).batches(t.Context()) {
-		if size := len(strings.Join(b.texts, "")); err != nil || size > 2*batchBytes {
+	for b, err := range (&source[string]{kind: texts, name: "f", r: strings.NewReader(strings.Repeat(line, 64))}).batches(t.Context()) {
+		if size := len(strings.Join(b.items, "")); err != nil || size > 2*batchBytes {
 			t.Errorf("batch of %d bytes, %v", size, err)
 		}
 	}
@@ -152,7 +152,7 @@ func TestBatchesCancelled(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var last error
-		for _, err := range (&texts{name: "f", r: strings.NewReader(lines)}).batches(ctx) {
+		for _, err := range (&source[string]{kind: texts, name: "f", r: strings.NewReader(lines)}).batches(ctx) {
 			last = err
 			cancel()
 			for range 100 {

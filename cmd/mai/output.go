@@ -7,7 +7,8 @@ import (
 	"io"
 )
 
-// lineWriter writes JSON lines. What it holds back goes out with flush.
+// lineWriter writes lines: a string as it is, anything else as JSON. What it holds back goes out with
+// flush.
 type lineWriter struct {
 	buf *bufio.Writer
 	enc *json.Encoder
@@ -20,7 +21,13 @@ func newLineWriter(w io.Writer) *lineWriter {
 	return &lineWriter{buf, enc}
 }
 
-func (w *lineWriter) write(v any) error { return outputError(w.enc.Encode(v)) }
+func (w *lineWriter) write(v any) error {
+	if line, ok := v.(string); ok {
+		_, err := fmt.Fprintln(w.buf, line)
+		return outputError(err)
+	}
+	return outputError(w.enc.Encode(v))
+}
 
 func (w *lineWriter) flush() error { return outputError(w.buf.Flush()) }
 

@@ -1,13 +1,16 @@
 package main
 
 import (
-	"encoding/json"
+	"bytes"
+	"context"
 	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/maida-ai/gomai/metrics"
+	"github.com/maida-ai/gomai/models"
+	"github.com/maida-ai/gomai/models/modelfile"
 )
 
 // similarityRecord is what similarity prints with --json.
@@ -16,48 +19,123 @@ type similarityRecord struct {
 	Score  float64 `json:"score"`
 }
 
+// pairRecord is what similarity prints with --json for a pair of a file.
+type pairRecord struct {
+	Index int `json:"index"`
+	similarityRecord
+}
+
+// pair is two texts to compare.
+type pair struct {
+	a, b string
+}
+
+// pairs are items of two texts.
+var pairs = kind[pair]{
+	item:     "pair",
+	flag:     "compare the pairs in `FILE`, one a line with a tab between its texts; - is stdin",
+	jsonFlag: `a line is {"a": "...", "b": "..."}; on by itself for *.jsonl`,
+	plain: func(line []byte) (pair, error) {
+		if tabs := bytes.Count(line, []byte("\t")); tabs != 1 {
+			return pair{}, fmt.Errorf("%d tabs; a pair is two texts with one tab between them", tabs)
+		}
+		a, b, _ := bytes.Cut(line, []byte("\t"))
+		return pair{string(a), string(b)}, nil
+	},
+	jsonLine: func(line []byte) (pair, error) {
+		var v struct {
+			A *string `json:"a"`
+			B *string `json:"b"`
+		}
+		if err := modelfile.DecodeJSON("", line, &v); err != nil {
+			return pair{}, err
+		}
+		if v.A == nil {
+			return pair{}, missing("a")
+		}
+		if v.B == nil {
+			return pair{}, missing("b")
+		}
+		return pair{*v.A, *v.B}, nil
+	},
+	texts:  2,
+	nameOf: func(text int) string { return fmt.Sprintf("text %c of pair %d", "ab"[text%2], text/2) },
+}
+
 func newSimilarity() *cobra.Command {
 	var model modelFlag
+	in := input[pair]{kind: pairs}
 	var name string
 	cmd := &cobra.Command{
-		Use:     "similarity A B",
-		Short:   "Say how alike two texts are",
-		Long:    `Say how alike two texts are. With --json it prints {"metric", "score"}.`,
+		Use:   "similarity [A B]",
+		Short: "Say how alike two texts are",
+		Long: `Say how alike two texts are, or, with --file, the texts of each pair in a file.
+
+A file holds one pair a line, with a tab between its two texts, and the answer to each is the
+line SCORE, A, B with tabs between them, for 'sort -n' and 'cut'; tabs and ends of lines that
+a text from JSON may hold become spaces. Answers are in the order of the file. Memory stays
+bounded however long the file is, and each line is answered as it arrives.
+
+With --json it prints {"metric", "score"}, for a file one {"index", "metric", "score"} a line.`,
 		Example: `  mai similarity "a cat sat on the mat" "the mat has a cat on it"`,
-		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			metric, ok := metrics.ByName(name)
 			if !ok {
 				return usagef("--metric %s: must be one of %s", name, strings.Join(metrics.Names(), ", "))
 			}
+			var alone []pair
+			switch {
+			case in.file == "" && len(args) != 2:
+				return usagef("wants two texts, or --file; arguments: %d", len(args))
+			case in.file == "":
+				alone = []pair{{args[0], args[1]}}
+				in.kind.nameOf = textName
+			case len(args) > 0:
+				return twoSources(in.file)
+			}
+			source, err := in.open(alone, cmd.InOrStdin())
+			if err != nil {
+				return err
+			}
+			defer source.Close()
 			m, err := model.open()
 			if err != nil {
 				return err
 			}
 			defer m.Close()
-			warn := &warnings{w: cmd.ErrOrStderr()}
-			var vectors [2][]float32
-			for i, text := range args {
-				r, found, err := embedText(cmd.Context(), m, i, text, nil)
-				if err != nil {
-					return err
+			return stream(cmd, source, func(ctx context.Context, index int, p pair) (any, []flawed, error) {
+				p, score, found, err := compare(ctx, m, metric, index, p)
+				record := similarityRecord{name, score}
+				switch asJSON := wantsJSON(cmd); {
+				case alone != nil && asJSON:
+					return record, found, err
+				case alone != nil:
+					return fmt.Sprintf("%.6f", score), found, err
+				case asJSON:
+					return pairRecord{index, record}, found, err
 				}
-				for _, f := range found {
-					warn.tell(i, f)
-				}
-				vectors[i] = r.Embedding
-			}
-			warn.sum(len(args))
-			score := metric(vectors[0], vectors[1])
-			out := cmd.OutOrStdout()
-			if wantsJSON(cmd) {
-				return outputError(json.NewEncoder(out).Encode(similarityRecord{name, score}))
-			}
-			_, err = fmt.Fprintf(out, "%.6f\n", score)
-			return outputError(err)
+				return fmt.Sprintf("%.6f\t%s\t%s", score, oneField.Replace(p.a), oneField.Replace(p.b)), found, err
+			})
 		},
 	}
 	model.flags(cmd)
+	in.flags(cmd)
 	cmd.Flags().StringVar(&name, "metric", "cosine", "compare by `METRIC`: "+strings.Join(metrics.Names(), ", "))
 	return cmd
+}
+
+// oneField keeps a text within its field of a line.
+var oneField = strings.NewReplacer("\t", " ", "\n", " ", "\r", " ")
+
+// compare returns the pair as the model read it, and its score.
+func compare(ctx context.Context, m *models.Model, metric metrics.Metric, index int, p pair) (pair, float64, []flawed, error) {
+	a, found, err := embedText(ctx, m, 2*index, p.a, nil)
+	if err != nil {
+		return p, 0, nil, err
+	}
+	b, more, err := embedText(ctx, m, 2*index+1, p.b, nil)
+	if err != nil {
+		return p, 0, nil, err
+	}
+	return pair{a.Text, b.Text}, metric(a.Embedding, b.Embedding), append(found, more...), nil
 }

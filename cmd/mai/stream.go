@@ -11,38 +11,38 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// stream makes a record of each text, on all cores, and writes the records to stdout as JSON lines,
-// in the order of the texts. f is called from several goroutines; it returns the record and the flaws
-// of the text with that index. Memory is bounded by the batches of texts. The first error ends the
-// stream after the records before it.
-func stream[R any](cmd *cobra.Command, in *texts, f func(ctx context.Context, index int, text string) (R, []flaw, error)) error {
+// stream makes a record of each item, on all cores, and writes the records to stdout, one a line, in
+// the order of the items. f is called from several goroutines; it returns the record and the flaws of
+// the texts of the item with that index. Memory is bounded by the batches of items. The first error
+// ends the stream after the records before it.
+func stream[T, R any](cmd *cobra.Command, in *source[T], f func(ctx context.Context, index int, item T) (R, []flawed, error)) error {
 	ctx := cmd.Context()
 	out := newLineWriter(cmd.OutOrStdout())
 	bar := newProgress(cmd, in.size)
-	warn := &warnings{w: bar}
+	warn := &warnings{w: bar, nameOf: in.kind.nameOf}
 	done := 0
 	err := func() error {
 		defer bar.finish()
 		var results [maxBatch]struct {
 			record R
-			flaws  []flaw
+			flaws  []flawed
 			err    error
 		}
 		for b, err := range in.batches(ctx) {
 			if err != nil {
 				return err
 			}
-			parallel(len(b.texts), func(i int) {
+			parallel(len(b.items), func(i int) {
 				r := &results[i]
-				r.record, r.flaws, r.err = f(ctx, b.first+i, b.texts[i])
+				r.record, r.flaws, r.err = f(ctx, b.first+i, b.items[i])
 			})
-			for i := range b.texts {
+			for i := range b.items {
 				r := &results[i]
 				if r.err != nil {
-					return errors.Join(fmt.Errorf("text %d: %w", b.first+i, r.err), out.flush())
+					return errors.Join(fmt.Errorf("%s %d: %w", in.kind.item, b.first+i, r.err), out.flush())
 				}
-				for _, flaw := range r.flaws {
-					warn.tell(b.first+i, flaw)
+				for _, f := range r.flaws {
+					warn.tell(f)
 				}
 				if err := out.write(r.record); err != nil {
 					return err
@@ -56,9 +56,9 @@ func stream[R any](cmd *cobra.Command, in *texts, f func(ctx context.Context, in
 		}
 		return nil
 	}()
-	warn.sum(done)
+	warn.sum(done * in.kind.texts)
 	if err == nil && done == 0 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "mai: warning: %s holds no text\n", in.name)
+		fmt.Fprintf(cmd.ErrOrStderr(), "mai: warning: %s holds no %s\n", in.name, in.kind.item)
 	}
 	return err
 }

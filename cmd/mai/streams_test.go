@@ -41,13 +41,23 @@ func wait(t *testing.T, cmd *exec.Cmd, stderr *bytes.Buffer) result {
 	return result{code: cmd.ProcessState.ExitCode(), stderr: stderr.String()}
 }
 
+// streaming lists the commands that answer a file line by line, with such a line.
+var streaming = []struct {
+	name, line string
+	args       []string
+}{
+	{"embed", "hello\n", []string{"embed", "--model", tiny, "--file"}},
+	{"tokenize", "hello\n", []string{"tokenize", "--model", tiny, "--file"}},
+	{"similarity", "hello\tworld\n", []string{"similarity", "--json", "--model", tiny, "--file"}},
+}
+
 // A program on the other end of two pipes gets an answer for each line that it writes.
 func TestConversation(t *testing.T) {
-	for _, command := range []string{"embed", "tokenize"} {
-		t.Run(command, func(t *testing.T) {
-			cmd, in, out, stderr := start(t, command, "--model", tiny, "--file", "-")
+	for _, c := range streaming {
+		t.Run(c.name, func(t *testing.T) {
+			cmd, in, out, stderr := start(t, append(c.args, "-")...)
 			for range 3 {
-				if _, err := io.WriteString(in, "hello\n"); err != nil {
+				if _, err := io.WriteString(in, c.line); err != nil {
 					t.Fatal(err)
 				}
 				if line, err := out.ReadString('\n'); err != nil || !strings.HasPrefix(line, `{"index":`) {
@@ -65,11 +75,11 @@ func TestConversation(t *testing.T) {
 }
 
 func TestInterrupt(t *testing.T) {
-	for _, command := range []string{"embed", "tokenize"} {
-		t.Run(command+" waiting for stdin", func(t *testing.T) {
-			cmd, in, out, stderr := start(t, command, "--model", tiny, "--file", "-")
+	for _, c := range streaming {
+		t.Run(c.name+" waiting for stdin", func(t *testing.T) {
+			cmd, in, out, stderr := start(t, append(c.args, "-")...)
 			defer in.Close()
-			if _, err := io.WriteString(in, "hello\n"); err != nil {
+			if _, err := io.WriteString(in, c.line); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := out.ReadString('\n'); err != nil {
@@ -80,12 +90,12 @@ func TestInterrupt(t *testing.T) {
 			}
 			wait(t, cmd, stderr).expect(t, exitInterrupted, "interrupted")
 		})
-		t.Run(command+" at work", func(t *testing.T) {
-			cmd, in, out, stderr := start(t, command, "--model", tiny, "--file", "-")
+		t.Run(c.name+" at work", func(t *testing.T) {
+			cmd, in, out, stderr := start(t, append(c.args, "-")...)
 			go func() {
 				defer in.Close()
 				for {
-					if _, err := io.WriteString(in, strings.Repeat("hello\n", 1000)); err != nil {
+					if _, err := io.WriteString(in, strings.Repeat(c.line, 1000)); err != nil {
 						return // mai has ended
 					}
 				}
@@ -136,6 +146,8 @@ func TestFullDisk(t *testing.T) {
 		{"tokenize", "--model", tiny, "a"},
 		{"similarity", "--model", tiny, "a", "b"},
 		{"similarity", "--json", "--model", tiny, "a", "b"},
+		{"similarity", "--model", tiny, "--file", write(t, "many.tsv", strings.Repeat("hello\tworld\n", 1000))},
+		{"similarity", "--json", "--model", tiny, "--file", write(t, "one.tsv", "hello\tworld")},
 		{"version"},
 		{"version", "--json"},
 	} {
@@ -154,14 +166,14 @@ func TestFullDisk(t *testing.T) {
 
 // As in `mai embed ... | head -1`: the reader has what it wanted, and mai ends without a word.
 func TestReaderLeaves(t *testing.T) {
-	file := write(t, "many.txt", strings.Repeat("hello\n", 100_000))
-	for _, command := range []string{"embed", "tokenize"} {
-		t.Run(command, func(t *testing.T) {
+	for _, c := range streaming {
+		t.Run(c.name, func(t *testing.T) {
+			file := write(t, "many.txt", strings.Repeat(c.line, 100_000))
 			r, w, err := os.Pipe()
 			if err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.CommandContext(t.Context(), mai, command, "--model", tiny, "--file", file)
+			cmd := exec.CommandContext(t.Context(), mai, append(c.args, file)...)
 			cmd.Stdout = w
 			var stderr bytes.Buffer
 			cmd.Stderr = &stderr

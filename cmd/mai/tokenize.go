@@ -19,7 +19,7 @@ type tokenRecord struct {
 
 func newTokenize() *cobra.Command {
 	var model modelFlag
-	var in textInput
+	in := input[string]{kind: texts}
 	cmd := &cobra.Command{
 		Use:   "tokenize [TEXT...]",
 		Short: "Show the tokens that a model sees",
@@ -31,16 +31,16 @@ bytes of the text. Of the model only the tokeniser is read, so a folder with not
 tokenizer.json will do.`,
 		Example: `  mai tokenize "hello world"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			texts, err := in.open(args, cmd.InOrStdin())
+			source, err := in.open(args, cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
-			defer texts.Close()
+			defer source.Close()
 			t, err := model.openTokenizer()
 			if err != nil {
 				return err
 			}
-			return stream(cmd, texts, func(_ context.Context, index int, text string) (tokenRecord, []flaw, error) {
+			return stream(cmd, source, func(_ context.Context, index int, text string) (tokenRecord, []flawed, error) {
 				return tokenizeText(t, index, text)
 			})
 		},
@@ -50,7 +50,7 @@ tokenizer.json will do.`,
 	return cmd
 }
 
-func tokenizeText(t *tokenizer.Tokenizer, index int, text string) (tokenRecord, []flaw, error) {
+func tokenizeText(t *tokenizer.Tokenizer, index int, text string) (tokenRecord, []flawed, error) {
 	var tokens types.TokenizedText
 	if err := t.TokenizeInto(text, &tokens); err != nil {
 		return tokenRecord{}, nil, err
@@ -66,7 +66,7 @@ func tokenizeText(t *tokenizer.Tokenizer, index int, text string) (tokenRecord, 
 		r.Offsets[i] = [2]int32{tokens.Offsets[i].Start, tokens.Offsets[i].End}
 	}
 	if tokens.Invalid > 0 {
-		return r, []flaw{illFormed}, nil
+		return r, []flawed{{index, illFormed}}, nil
 	}
 	return r, nil, nil
 }

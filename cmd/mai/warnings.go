@@ -18,18 +18,24 @@ const (
 // mostlyUnknown is the share of known tokens below which a text counts as unknown.
 const mostlyUnknown = 0.5
 
+// flawed is a text with a flaw.
+type flawed struct {
+	text int // its number
+	flaw flaw
+}
+
 // flawWords holds, for each flaw, how one text is told and how many of all are.
 var flawWords = [flaws]struct{ one, many string }{
 	illFormed: {
-		"text %d is not UTF-8: each ill-formed part is read as U+FFFD",
+		"%s is not UTF-8: each ill-formed part is read as U+FFFD",
 		"%d of %d texts are not UTF-8",
 	},
 	truncated: {
-		"text %d is longer than the model reads: the rest of it is ignored",
+		"%s is longer than the model reads: the rest of it is ignored",
 		"%d of %d texts are longer than the model reads",
 	},
 	unknown: {
-		"less than half of text %d is in the model's vocabulary, so its vector says little; --model takes a multilingual model",
+		"less than half of %s is in the model's vocabulary, so its vector says little; --model takes a multilingual model",
 		"%d of %d texts are mostly outside the model's vocabulary",
 	},
 }
@@ -37,14 +43,15 @@ var flawWords = [flaws]struct{ one, many string }{
 // warnings tells the first text with each flaw at once and how many there were at the end, so a
 // million bad lines are two lines on stderr.
 type warnings struct {
-	w     io.Writer
-	count [flaws]int
+	w      io.Writer
+	nameOf func(text int) string
+	count  [flaws]int
 }
 
-func (w *warnings) tell(index int, f flaw) {
-	w.count[f]++
-	if w.count[f] == 1 {
-		fmt.Fprintf(w.w, "mai: warning: "+flawWords[f].one+"\n", index)
+func (w *warnings) tell(f flawed) {
+	w.count[f.flaw]++
+	if w.count[f.flaw] == 1 {
+		fmt.Fprintf(w.w, "mai: warning: "+flawWords[f.flaw].one+"\n", w.nameOf(f.text))
 	}
 }
 
