@@ -24,8 +24,3 @@ func (c claim) low() (next claim, item int, ok bool) { return c + 1, c.lo(), c.f
 
 // high takes the highest free item.
 func (c claim) high() (next claim, item int, ok bool) { return c - 1<<16, c.hi() - 1, c.free() > 0 }
-
-// rest takes all free items.
-func (c claim) rest() (next claim, items int, ok bool) {
-	return c + claim(c.free()), c.free(), c.free() > 0
-}

@@ -60,7 +60,7 @@ var Default = sync.OnceValue(func() *Sched { return New() })
 func (s *Sched) Close() {
 	s.lane.close()
 	s.second.close()
-	s.crew.close()
+	s.crew.resize(closed)
 }
 
 // Stats is a snapshot of a scheduler.
@@ -102,7 +102,7 @@ func (s *Sched) Crew() int { return s.crew.size(s.clock.begin()) }
 func (s *Sched) Enter() { s.crew.inside.Add(1) }
 
 // Leave ends what Enter began.
-func (s *Sched) Leave() { s.crew.inside.Add(-1) }
+func (s *Sched) Leave() { s.crew.inside.Add(^uint64(0)) }
 
 // Helpers is how many loops look for work at this moment.
 func (s *Sched) Helpers() int { return int(s.crew.spinning.Load()) }
