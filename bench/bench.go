@@ -1,0 +1,218 @@
+// Package bench is the suite of measurements: named cases, what they are compared with, and the limits
+// that the project sets itself. A figure counts as a ratio to something measured beside it, because
+// machines and their clocks differ; so the cases of a group take turns in short rounds, and what drifts
+// hits all alike. The suite measures through the public API of the packages it imports; programs that
+// print its tables are in bench/exec and, with the dependencies of other libraries, in bench/peers.
+package bench
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// Group is a set of cases that are compared with each other.
+type Group struct {
+	Name  string
+	About string // what is measured, in sentences for readers of the table
+	// Rounds is how many each case has. They take turns: one of each case, then again.
+	Rounds int
+	// Single says that a sample is one call, so that the far quantiles of the samples mean something.
+	Single bool
+	// Beside, if any, starts what runs while the group is measured, and returns what ends it.
+	Beside func() (stop func())
+	Cases  []Case
+	Limits []Limit
+}
+
+// Case is one thing to measure.
+type Case struct {
+	Name string
+	Unit string // of its samples, "ns" of a call if empty
+	// Open prepares the case and warms it up; close, if any, ends it.
+	Open func() (round Round, close func(), err error)
+}
+
+// Round measures a case once and hands on one sample or several.
+type Round func(sample func(float64)) error
+
+// Timed is a Round of n calls, which run makes; its sample is the mean time of a call, in nanoseconds.
+// A tenth as many go before it untimed, to wake up what slept while other cases had their turns.
+func Timed(n int, run func(n int) error) Round {
+	return func(sample func(float64)) error {
+		if err := run(n/10 + 1); err != nil {
+			return err
+		}
+		start := time.Now()
+		err := run(n)
+		sample(float64(time.Since(start).Nanoseconds()) / float64(n))
+		return err
+	}
+}
+
+// Each is a Round of n calls whose samples are the times of single calls, in nanoseconds.
+func Each(n int, call func() error) Round {
+	return func(sample func(float64)) error {
+		for range n {
+			start := time.Now()
+			err := call()
+			sample(float64(time.Since(start).Nanoseconds()))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// Result is what a case gave.
+type Result struct {
+	Group, Name, Unit string
+	Samples           []float64 // in ascending order
+}
+
+func (r *Result) add(v float64) { r.Samples = append(r.Samples, v) }
+
+// Stat is how the samples of a case become one number.
+type Stat string
+
+// The numbers that are compared.
+const (
+	Min    Stat = "min"
+	Median Stat = "median"
+	P99    Stat = "p99"
+	P999   Stat = "p99.9"
+	Max    Stat = "max"
+	Tail   Stat = "p99.9 / p50"
+)
+
+// Stat returns a number of r, NaN if it has no samples.
+func (r Result) Stat(s Stat) float64 {
+	switch s {
+	case Min:
+		return r.quantile(0)
+	case Median:
+		return r.quantile(0.5)
+	case P99:
+		return r.quantile(0.99)
+	case P999:
+		return r.quantile(0.999)
+	case Max:
+		return r.quantile(1)
+	case Tail:
+		return r.quantile(0.999) / r.quantile(0.5)
+	}
+	return math.NaN()
+}
+
+// quantile returns the smallest sample that a share q of all do not exceed.
+func (r Result) quantile(q float64) float64 {
+	n := len(r.Samples)
+	if n == 0 {
+		return math.NaN()
+	}
+	return r.Samples[max(int(math.Ceil(q*float64(n)))-1, 0)]
+}
+
+// Limit is what a number of a case, divided by the same number of another, may be.
+type Limit struct {
+	Case, Of string // of a group; without Of the number itself is limited
+	Stat     Stat
+	Bound    float64
+	AtLeast  bool // Bound is the least that holds, otherwise the most
+}
+
+// Figure is a Limit with what was measured.
+type Figure struct {
+	Group string
+	Limit
+	Value float64
+}
+
+// Holds reports whether the figure keeps its limit.
+func (f Figure) Holds() bool {
+	if f.AtLeast {
+		return f.Value >= f.Bound
+	}
+	return f.Value <= f.Bound
+}
+
+// Run measures groups one after the other. rounds, if positive, replaces the rounds of every group.
+func Run(groups []Group, rounds int) ([]Result, []Figure, error) {
+	var results []Result
+	var figures []Figure
+	for _, g := range groups {
+		if rounds > 0 {
+			g.Rounds = rounds
+		}
+		r, err := g.run()
+		if err != nil {
+			return nil, nil, err
+		}
+		f, err := g.figures(r)
+		if err != nil {
+			return nil, nil, err
+		}
+		results, figures = append(results, r...), append(figures, f...)
+	}
+	return results, figures, nil
+}
+
+func (g Group) run() ([]Result, error) {
+	results := make([]Result, len(g.Cases))
+	rounds := make([]Round, len(g.Cases))
+	for i, c := range g.Cases {
+		round, done, err := c.Open()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", g.Name, c.Name, err)
+		}
+		if done != nil {
+			defer done()
+		}
+		rounds[i] = round
+		results[i] = Result{Group: g.Name, Name: c.Name, Unit: c.Unit}
+	}
+	if g.Beside != nil {
+		defer g.Beside()()
+	}
+	for range g.Rounds {
+		for i, round := range rounds {
+			if err := round(results[i].add); err != nil {
+				return nil, fmt.Errorf("%s: %s: %w", g.Name, results[i].Name, err)
+			}
+		}
+	}
+	for _, r := range results {
+		slices.Sort(r.Samples)
+	}
+	return results, nil
+}
+
+// figures holds results against the limits of g.
+func (g Group) figures(results []Result) ([]Figure, error) {
+	stat := func(name string, s Stat) (float64, error) {
+		for _, r := range results {
+			if r.Name == name {
+				return r.Stat(s), nil
+			}
+		}
+		return 0, fmt.Errorf("%s: a limit is about the case %q, which is not there", g.Name, name)
+	}
+	var figures []Figure
+	for _, l := range g.Limits {
+		v, err := stat(l.Case, l.Stat)
+		if err != nil {
+			return nil, err
+		}
+		if l.Of != "" {
+			of, err := stat(l.Of, l.Stat)
+			if err != nil {
+				return nil, err
+			}
+			v /= of
+		}
+		figures = append(figures, Figure{g.Name, l, v})
+	}
+	return figures, nil
+}

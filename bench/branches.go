@@ -1,0 +1,77 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/maida-ai/gomai/layers"
+)
+
+// Cases of the groups with branches.
+const (
+	Serial     = "serial"
+	Gomai      = "gomai"
+	Goroutines = "goroutines + WaitGroup"
+)
+
+// branches compares a Parallel of eight steps that compute for some microseconds each with the same
+// work done without an engine.
+func branches(microseconds int) Group {
+	n := max(50/microseconds, 1)
+	g := Group{
+		Name: fmt.Sprintf("8 branches of %d µs", microseconds),
+		About: fmt.Sprintf("Eight independent steps of %d µs, each a loop over integers whose result is used. ", microseconds) +
+			"Serial is a plain loop over the eight, the rest use what cores there are.",
+		Rounds: 400,
+		Cases: []Case{
+			{Name: Serial, Open: plainly(n, func(in int64, out []int64) {
+				for i := range out {
+					out[i] = Spin(microseconds, in+int64(i))
+				}
+			})},
+			{Name: Gomai, Open: calls(n, context.Background(), Branches(microseconds).With(limit))},
+			{Name: Goroutines, Open: plainly(n, func(in int64, out []int64) {
+				var wg sync.WaitGroup
+				for i := range out {
+					wg.Go(func() { out[i] = Spin(microseconds, in+int64(i)) })
+				}
+				wg.Wait()
+			})},
+		},
+	}
+	if microseconds == 1 {
+		g.Limits = []Limit{
+			{Case: Gomai, Of: Serial, Stat: Median, Bound: 1.1},
+			{Case: Goroutines, Of: Gomai, Stat: Median, Bound: 1.5, AtLeast: true},
+		}
+	} else {
+		g.Limits = []Limit{{Case: Serial, Of: Gomai, Stat: Median, Bound: 1.8, AtLeast: true}}
+	}
+	return g
+}
+
+// Branches are eight that compute for some microseconds each, on in, in+1, ... in+7.
+func Branches(microseconds int) layers.Module[int64, []int64] {
+	branches := make([]layers.Module[int64, int64], 8)
+	for i := range branches {
+		branches[i] = layers.Into(fmt.Sprint("spin", i), func(_ context.Context, in int64, out *int64) error {
+			*out = Spin(microseconds, in+int64(i))
+			return nil
+		}).With(layers.Computing)
+	}
+	return layers.Parallel(branches...)
+}
+
+// plainly opens a case of f, which fills eight cells.
+func plainly(n int, f func(in int64, out []int64)) func() (Round, func(), error) {
+	return func() (Round, func(), error) {
+		out := make([]int64, 8)
+		return Timed(n, func(n int) error {
+			for i := range n {
+				f(Inputs[i%len(Inputs)], out)
+			}
+			return nil
+		}), nil, nil
+	}
+}

@@ -1,0 +1,200 @@
+package bench
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"regexp"
+	"runtime"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Main is the main function of a program that prints the tables of groups: section is the part of
+// docs/BENCHMARKS.md that they stand in, command what a reader types to get them.
+func Main(section, command string, groups []Group) {
+	write := flag.String("write", "", "replace the section «"+section+"» of this `FILE` instead of printing it")
+	filter := flag.String("filter", "", "only groups whose name matches this `RE`")
+	rounds := flag.Int("rounds", 0, "rounds of every group; 0: its own number")
+	flag.Parse()
+	if err := report(section, command, groups, *write, *filter, *rounds); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func report(section, command string, groups []Group, write, filter string, rounds int) error {
+	re, err := regexp.Compile(filter)
+	if err != nil {
+		return err
+	}
+	var chosen []Group
+	for _, g := range groups {
+		if re.MatchString(g.Name) {
+			chosen = append(chosen, g)
+		}
+	}
+	results, figures, err := Run(chosen, rounds)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "`%s`\n\n%s\n", command, Machine())
+	Tables(&b, chosen, results, figures)
+	if write == "" {
+		_, err = b.WriteTo(os.Stdout)
+		return err
+	}
+	old, err := os.ReadFile(write)
+	if err != nil {
+		return err
+	}
+	text, err := Replace(string(old), section, b.String())
+	if err != nil {
+		return fmt.Errorf("%s: %w", write, err)
+	}
+	return os.WriteFile(write, []byte(text), 0o644)
+}
+
+// Replace returns text with a new section: what stands between the lines
+// <!-- section NAME --> and <!-- end of section NAME -->.
+func Replace(text, name, section string) (string, error) {
+	begin, end := "<!-- section "+name+" -->\n", "<!-- end of section "+name+" -->\n"
+	before, rest, ok := strings.Cut(text, begin)
+	_, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		return "", fmt.Errorf("no lines %q and %q", strings.TrimSpace(begin), strings.TrimSpace(end))
+	}
+	return before + begin + section + end + after, nil
+}
+
+// Machine is a line about where and when.
+func Machine() string {
+	cpu := runtime.GOARCH
+	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		if m := regexp.MustCompile(`(?m)^model name\s*: (.*)$`).FindSubmatch(info); m != nil {
+			cpu = string(m[1])
+		}
+	}
+	return fmt.Sprintf("%s, %d cores in use, %s %s/%s, %s.",
+		cpu, runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH, time.Now().UTC().Format(time.DateOnly))
+}
+
+// Tables prints figures with their limits and then every case, in Markdown that reads well as it is.
+func Tables(w io.Writer, groups []Group, results []Result, figures []Figure) {
+	if len(figures) > 0 {
+		rows := [][]string{{"group", "figure", "measured", "limit", "holds"}}
+		for _, f := range figures {
+			what, measured, bound := f.describe(results)
+			rows = append(rows, []string{f.Group, what, measured, bound, map[bool]string{true: "yes", false: "**no**"}[f.Holds()]})
+		}
+		fmt.Fprintln(w)
+		table(w, rows)
+	}
+	for _, g := range groups {
+		fmt.Fprintf(w, "\n### %s\n\n%s\n\n", g.Name, g.About)
+		var own []Result
+		for _, r := range results {
+			if r.Group == g.Name {
+				own = append(own, r)
+			}
+		}
+		table(w, g.rows(own))
+	}
+}
+
+// describe returns a figure in words: what it is, what was measured, what it may be.
+func (f Figure) describe(results []Result) (what, measured, bound string) {
+	sign := "≤ "
+	if f.AtLeast {
+		sign = "≥ "
+	}
+	switch f.Of {
+	case "":
+		unit := ""
+		for _, r := range results {
+			if r.Group == f.Group && r.Name == f.Case {
+				unit = r.Unit
+			}
+		}
+		return fmt.Sprintf("%s, %s", f.Case, f.Stat), value(f.Value, unit), sign + value(f.Bound, unit)
+	case plain:
+		return fmt.Sprintf("%s, %s", f.Case, f.Stat), fmt.Sprintf("%.2f K", f.Value), sign + fmt.Sprint(f.Bound, " K")
+	}
+	return fmt.Sprintf("%s / %s, %s", f.Case, f.Of, f.Stat), fmt.Sprintf("%.2f", f.Value), sign + fmt.Sprint(f.Bound)
+}
+
+// rows is the table of a group: each case in its unit, and as a multiple of the first.
+func (g Group) rows(results []Result) [][]string {
+	stats := []Stat{Min, Median}
+	if g.Single {
+		stats = []Stat{Min, Median, P99, P999, Max}
+		if len(results[0].Samples) < 100 {
+			stats = []Stat{Min, Median, Max}
+		}
+	}
+	head := []string{"case"}
+	for _, s := range stats {
+		head = append(head, string(s))
+	}
+	if multiples := results[0].Unit == "" && len(g.Cases) > 1; multiples {
+		head = append(head, "min / "+results[0].Name, "median / "+results[0].Name)
+	}
+	rows := [][]string{head}
+	for _, r := range results {
+		row := []string{r.Name}
+		for _, s := range stats {
+			row = append(row, value(r.Stat(s), r.Unit))
+		}
+		for _, s := range []Stat{Min, Median}[:len(head)-len(row)] {
+			row = append(row, fmt.Sprintf("%.2f", r.Stat(s)/results[0].Stat(s)))
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// value prints v in its unit with about three digits.
+func value(v float64, unit string) string {
+	switch {
+	case unit == "":
+		for _, u := range []struct {
+			ns   float64
+			name string
+		}{{1e9, "s"}, {1e6, "ms"}, {1e3, "µs"}} {
+			if v >= u.ns {
+				return digits(v/u.ns) + " " + u.name
+			}
+		}
+		return digits(v) + " ns"
+	case v == math.Trunc(v):
+		return fmt.Sprintf("%.0f %s", v, unit)
+	}
+	return digits(v) + " " + unit
+}
+
+func digits(v float64) string {
+	switch {
+	case v < 10:
+		return fmt.Sprintf("%.2f", v)
+	case v < 100:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.0f", v)
+}
+
+// table prints rows, the first of which is the head, as an aligned Markdown table.
+func table(w io.Writer, rows [][]string) {
+	t := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
+	for i, row := range rows {
+		fmt.Fprintf(t, "| %s\t|\n", strings.Join(row, "\t| "))
+		if i == 0 {
+			fmt.Fprintf(t, "|%s\n", strings.Repeat("---\t|", len(row)))
+		}
+	}
+	t.Flush()
+}
