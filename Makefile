@@ -11,7 +11,7 @@ PLATFORMS := linux/arm64 darwin/arm64 windows/amd64 js/wasm
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help test need try-weights weights lint unit race noasm invariants cross bench vuln
+.PHONY: help test need try-weights weights lint unit race noasm invariants cross bench peers benchmarks vuln
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -66,6 +66,13 @@ cross: ## build everything for the other platforms
 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+peers: ## vet and test bench/peers, a module of its own (needs its dependencies)
+	cd bench/peers && $(GO) vet ./... && $(GOTEST) ./...
+
+benchmarks: ## make the tables of docs/BENCHMARKS.md again, in a minute on an idle machine
+	$(GO) run ./bench/exec -write docs/BENCHMARKS.md
+	cd bench/peers && $(GO) run . -write ../../docs/BENCHMARKS.md
 
 vuln: ## look the dependencies up in Go's vulnerability database (needs the internet)
 	$(GO) run $(GOVULNCHECK) ./...

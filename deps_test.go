@@ -73,6 +73,12 @@ const outside = `
 	golang.org/x/sys:                    models internal/cpu
 	golang.org/x/text:                   models cmd
 	gonum.org/v1/gonum:                  models bench
+
+	# what gomai is compared with, in a module of its own
+	github.com/cloudwego/eino:           bench/peers
+	github.com/noneback/go-taskflow:     bench/peers
+	github.com/sourcegraph/conc:         bench/peers
+	golang.org/x/sync:                   bench/peers
 `
 
 // network says who may import net and what stands on it. Everything else, the models above all, never

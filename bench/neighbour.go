@@ -54,8 +54,8 @@ func single(n int, opts ...layers.Option) (Round, func(), error) {
 
 // piece is an object with a pointer, so that the collector has to look into it.
 type piece struct {
-	next *piece
-	_    [1016]byte
+	_ *piece
+	_ [1016]byte
 }
 
 // garbage starts a goroutine that allocates 200 MB a second.

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -28,6 +29,9 @@ func Main(section, command string, groups []Group) {
 }
 
 func report(section, command string, groups []Group, write, filter string, rounds int) error {
+	if write != "" && filter != "" {
+		return errors.New("a section has all groups: -write and -filter exclude each other")
+	}
 	re, err := regexp.Compile(filter)
 	if err != nil {
 		return err
@@ -123,9 +127,9 @@ func (f Figure) describe(results []Result) (what, measured, bound string) {
 		}
 		return fmt.Sprintf("%s, %s", f.Case, f.Stat), value(f.Value, unit), sign + value(f.Bound, unit)
 	case plain:
-		return fmt.Sprintf("%s, %s", f.Case, f.Stat), fmt.Sprintf("%.2f K", f.Value), sign + fmt.Sprint(f.Bound, " K")
+		return fmt.Sprintf("%s, %s", f.Case, f.Stat), digits(f.Value) + " K", sign + fmt.Sprint(f.Bound, " K")
 	}
-	return fmt.Sprintf("%s / %s, %s", f.Case, f.Of, f.Stat), fmt.Sprintf("%.2f", f.Value), sign + fmt.Sprint(f.Bound)
+	return fmt.Sprintf("%s / %s, %s", f.Case, f.Of, f.Stat), digits(f.Value), sign + fmt.Sprint(f.Bound)
 }
 
 // rows is the table of a group: each case in its unit, and as a multiple of the first.
@@ -151,7 +155,7 @@ func (g Group) rows(results []Result) [][]string {
 			row = append(row, value(r.Stat(s), r.Unit))
 		}
 		for _, s := range []Stat{Min, Median}[:len(head)-len(row)] {
-			row = append(row, fmt.Sprintf("%.2f", r.Stat(s)/results[0].Stat(s)))
+			row = append(row, digits(r.Stat(s)/results[0].Stat(s)))
 		}
 		rows = append(rows, row)
 	}
