@@ -9,7 +9,7 @@ import (
 
 // allocations counts them with all cores in use, as testing.AllocsPerRun does with one.
 func allocations() Group {
-	http, _ := Requests() // never cancelled
+	http, _ := request() // never cancelled
 	const n = 1000
 	g := Group{
 		Name:   "allocations",

@@ -51,8 +51,8 @@ func Timed(n int, run func(n int) error) Round {
 	}
 }
 
-// Each is a Round of n calls whose samples are the times of single calls, in nanoseconds.
-func Each(n int, call func() error) Round {
+// each is a Round of n calls whose samples are the times of single calls, in nanoseconds.
+func each(n int, call func() error) Round {
 	return func(sample func(float64)) error {
 		for range n {
 			start := time.Now()

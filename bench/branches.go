@@ -10,7 +10,7 @@ import (
 
 // Cases of the groups with branches.
 const (
-	Serial     = "serial"
+	serial     = "serial"
 	Gomai      = "gomai"
 	Goroutines = "goroutines + WaitGroup"
 )
@@ -25,7 +25,7 @@ func branches(microseconds int) Group {
 			"Serial is a plain loop over the eight, the rest use what cores there are.",
 		Rounds: 400,
 		Cases: []Case{
-			{Name: Serial, Open: plainly(n, func(in int64, out []int64) {
+			{Name: serial, Open: plainly(n, func(in int64, out []int64) {
 				for i := range out {
 					out[i] = Spin(microseconds, in+int64(i))
 				}
@@ -42,11 +42,11 @@ func branches(microseconds int) Group {
 	}
 	if microseconds == 1 {
 		g.Limits = []Limit{
-			{Case: Gomai, Of: Serial, Stat: Median, Bound: 1.1},
+			{Case: Gomai, Of: serial, Stat: Median, Bound: 1.1},
 			{Case: Goroutines, Of: Gomai, Stat: Median, Bound: 1.5, AtLeast: true},
 		}
 	} else {
-		g.Limits = []Limit{{Case: Serial, Of: Gomai, Stat: Median, Bound: 1.8, AtLeast: true}}
+		g.Limits = []Limit{{Case: serial, Of: Gomai, Stat: Median, Bound: 1.8, AtLeast: true}}
 	}
 	return g
 }

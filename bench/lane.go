@@ -42,7 +42,7 @@ func (c *crowd) close() {
 // calls makes all calls at once. Callers beyond the size of the lane wait for those before them, as a
 // server's would that limits its requests.
 func (c *crowd) calls() error {
-	ctx, cancel := Requests()
+	ctx, cancel := request()
 	defer cancel()
 	seats := make(chan struct{}, c.size)
 	errs := make(chan error, c.people)

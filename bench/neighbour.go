@@ -20,7 +20,7 @@ func neighbour() Group {
 		Cases: []Case{
 			{Name: loop, Open: func() (Round, func(), error) {
 				x := Inputs[0]
-				return Each(25, func() error {
+				return each(25, func() error {
 					for range 10 {
 						x = Spin(1, x)
 					}
@@ -41,7 +41,7 @@ func single(n int, opts ...layers.Option) (Round, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := Requests()
+	ctx, cancel := request()
 	x := Inputs[0]
 	call := func() error { return e.CallInto(ctx, x, &x) }
 	for range 20 {
@@ -49,7 +49,7 @@ func single(n int, opts ...layers.Option) (Round, func(), error) {
 			return nil, nil, err
 		}
 	}
-	return Each(n, call), func() { cancel(); e.Close() }, nil
+	return each(n, call), func() { cancel(); e.Close() }, nil
 }
 
 // piece is an object with a pointer, so that the collector has to look into it.

@@ -12,7 +12,7 @@ const plain = "K"
 
 func noops() Group {
 	const n = 500
-	http, _ := Requests() // never cancelled
+	http, _ := request() // never cancelled
 	bg := context.Background()
 	chain, diamond := Chain().With(limit), Diamond().With(limit)
 	atMost := func(name string, k float64) Limit { return Limit{Case: name, Of: plain, Stat: Min, Bound: k} }

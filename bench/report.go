@@ -57,16 +57,16 @@ func report(section, command string, groups []Group, write, filter string, round
 	if err != nil {
 		return err
 	}
-	text, err := Replace(string(old), section, b.String())
+	text, err := replace(string(old), section, b.String())
 	if err != nil {
 		return fmt.Errorf("%s: %w", write, err)
 	}
 	return os.WriteFile(write, []byte(text), 0o644)
 }
 
-// Replace returns text with a new section: what stands between the lines
+// replace returns text with a new section: what stands between the lines
 // <!-- section NAME --> and <!-- end of section NAME -->.
-func Replace(text, name, section string) (string, error) {
+func replace(text, name, section string) (string, error) {
 	begin, end := "<!-- section "+name+" -->\n", "<!-- end of section "+name+" -->\n"
 	before, rest, ok := strings.Cut(text, begin)
 	_, after, ok2 := strings.Cut(rest, end)

@@ -48,7 +48,7 @@ func TestSuite(t *testing.T) {
 
 // What is compared must do the same.
 func TestGraphs(t *testing.T) {
-	ctx, cancel := Requests()
+	ctx, cancel := request()
 	defer cancel()
 	for _, in := range Inputs[:20] {
 		if got, want := call(t, ctx, Chain(), in), in+45; got != want {
@@ -197,12 +197,12 @@ Numbers.
 
 func TestReplace(t *testing.T) {
 	const text = "a\n<!-- section x -->\nold\n<!-- end of section x -->\nb\n"
-	got, err := Replace(text, "x", "new\n")
+	got, err := replace(text, "x", "new\n")
 	if want := strings.Replace(text, "old", "new", 1); err != nil || got != want {
 		t.Errorf("got %q, %v; want %q", got, err, want)
 	}
 	for _, bad := range []string{"y", "section x"} {
-		if _, err := Replace(text, bad, "new"); err == nil {
+		if _, err := replace(text, bad, "new"); err == nil {
 			t.Errorf("section %q was found", bad)
 		}
 	}

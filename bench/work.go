@@ -87,9 +87,9 @@ var limit = layers.Timeout(5 * time.Second)
 
 type contextKey int
 
-// Requests returns a context as net/http gives it to a handler: cancellable, with the server's values
+// request returns a context as net/http gives it to a handler: cancellable, with the server's values
 // in it, and with three more of the application's round it.
-func Requests() (context.Context, context.CancelFunc) {
+func request() (context.Context, context.CancelFunc) {
 	server := context.WithValue(context.WithValue(context.Background(), contextKey(0), "server"), contextKey(1), "address")
 	connection, hangUp := context.WithCancel(server)
 	ctx, cancel := context.WithCancel(connection)
