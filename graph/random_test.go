@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -235,9 +236,13 @@ func (f *forest) eval(n *Node, in reflect.Value) reflect.Value {
 }
 
 // runs calls a compiled root some times and compares with the oracle, at once and in the end.
-func (f *forest) runs(t *testing.T, root *Node, plan *WorkflowPlan, calls int) {
+// It returns how many Parallels were handed to the crew.
+func (f *forest) runs(t *testing.T, root *Node, plan *WorkflowPlan, calls int, spread bool) int64 {
 	t.Helper()
 	e := kernel.NewEngine(plan.Program(), sched.Default(), 0)
+	if spread {
+		e.SpreadAlways()
+	}
 	got, want := make([]any, calls), make([]any, calls)
 	for i := range calls {
 		in := reflect.New(root.In).Elem()
@@ -260,9 +265,11 @@ func (f *forest) runs(t *testing.T, root *Node, plan *WorkflowPlan, calls int) {
 			t.Fatalf("result %d after the last call: got %#v, want %#v\n%s", i, got[i], want[i], plan.Explain())
 		}
 	}
-	if s := e.Stats(); s.Calls != int64(calls) || s.Inside != 0 || s.Abandoned != 0 {
+	s := e.Stats()
+	if s.Calls != int64(calls) || s.Inside != 0 || s.Abandoned != 0 {
 		t.Fatalf("stats %+v", s)
 	}
+	return s.Spread
 }
 
 func TestRandomTrees(t *testing.T) {
@@ -280,12 +287,45 @@ func TestRandomTrees(t *testing.T) {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		compiled++
-		if f.runs(t, root, plan, 24); t.Failed() {
+		if f.runs(t, root, plan, 24, false); t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
 	}
 	if compiled < trees/2 {
 		t.Errorf("only %d of %d trees were compiled", compiled, trees)
+	}
+}
+
+// Parallels of random trees, each handed to the crew.
+func TestRandomSpreads(t *testing.T) {
+	if runtime.GOMAXPROCS(0) == 1 {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	}
+	spread := int64(0)
+	for seed := range uint64(300) {
+		f := newForest(seed)
+		in, elem := f.typ(), f.typ()
+		root := &Node{Kind: Parallel, In: in, Out: reflect.SliceOf(elem)}
+		for range 2 + f.IntN(4) {
+			root.Kids = append(root.Kids, f.node(in, elem, 3))
+		}
+		if seed%4 > 0 { // otherwise most steps go to the lane, on trial
+			root.Options = append(root.Options, settings.Option{Kind: settings.OptComputing})
+		}
+		plan, err := Compile(root)
+		var failed *CompileError
+		if errors.As(err, &failed) && strings.Contains(err.Error(), "cannot be copied") {
+			continue
+		}
+		if err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		if spread += f.runs(t, root, plan, 24, true); t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+	if spread < 2000 {
+		t.Errorf("only %d Parallels were handed to the crew", spread)
 	}
 }
 
@@ -307,7 +347,7 @@ func TestBrokenTrees(t *testing.T) {
 			continue
 		}
 		whole++
-		if f.runs(t, root, plan, 2); t.Failed() {
+		if f.runs(t, root, plan, 2, false); t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/maida-ai/gomai/internal/placement"
 	"github.com/maida-ai/gomai/internal/settings"
 	"github.com/maida-ai/gomai/sched"
 )
@@ -23,6 +24,13 @@ type Engine struct {
 	abandoned atomic.Int64
 	onLane    atomic.Int64
 	maxOnLane int64
+
+	profits    []placement.Profit // by Fork
+	spreadable bool               // some Fork has branches to spread
+	spreads    atomic.Bool        // calls are worth it at present
+	worth      placement.Worth    // guarded by mu
+	always     bool               // they all are: for tests
+	spread     atomic.Int64
 
 	closed atomic.Bool
 	mu     sync.Mutex
@@ -40,13 +48,25 @@ type slot struct {
 // NewEngine returns an engine for p on s. maxBlocking bounds its share of the lane; 0: no bound of
 // its own.
 func NewEngine(p *Program, s *sched.Sched, maxBlocking int) *Engine {
-	return &Engine{
+	e := &Engine{
 		prog:      p,
 		sched:     s,
 		slots:     make([]slot, max(16, 4*runtime.GOMAXPROCS(0))),
 		maxOnLane: int64(maxBlocking),
 		left:      make(chan struct{}),
+		profits:   make([]placement.Profit, len(p.Forks)),
 	}
+	for i := range p.Forks {
+		e.spreadable = e.spreadable || len(p.Forks[i].Starts) > 1
+	}
+	return e
+}
+
+// SpreadAlways makes the engine hand every Parallel to the crew, whether that pays or not. It is for
+// tests, and comes before the first call.
+func (e *Engine) SpreadAlways() {
+	e.always = true
+	e.spreads.Store(e.sched.Crew() > 0)
 }
 
 // Stats is a snapshot of an engine.
@@ -55,6 +75,7 @@ type Stats struct {
 	Inside    int64 // calls that are running
 	Blocking  int64 // steps on the lane, abandoned ones included
 	Abandoned int64 // of them those whose caller has left and that still run
+	Spread    int64 // Parallels whose branches were handed to the crew
 }
 
 // Stats returns a snapshot.
@@ -64,6 +85,7 @@ func (e *Engine) Stats() Stats {
 		Inside:    e.overflow.Load(),
 		Blocking:  e.onLane.Load(),
 		Abandoned: e.abandoned.Load(),
+		Spread:    e.spread.Load(),
 	}
 	for i := range e.slots {
 		w := e.slots[i].word.Load()
@@ -120,6 +142,9 @@ func (e *Engine) Start(ctx context.Context, opts []settings.Option) (*Frame, err
 	if f == nil {
 		return nil, ErrClosed
 	}
+	if f.spreads != nil {
+		f.sched.Enter()
+	}
 	ctx = orBackground(ctx)
 	s := &f.main
 	s.pc, f.parent = 0, ctx
@@ -131,8 +156,9 @@ func (e *Engine) Start(ctx context.Context, opts []settings.Option) (*Frame, err
 		}
 	}
 	f.cancellable = ctx != context.Background()
-	if f.timed = f.cancellable || l != (settings.Limit{}) || len(e.prog.Limits) > 1; f.timed {
+	if f.timed = f.cancellable || l != (settings.Limit{}) || len(e.prog.Limits) > 1; f.timed || e.spreadable {
 		s.beat = e.sched.Begin()
+		f.sampling = e.spreadable && s.beat != f.sampled
 	} else {
 		s.beat = e.sched.Beat().Load()
 	}

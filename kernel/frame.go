@@ -2,7 +2,9 @@ package kernel
 
 import (
 	"context"
+	"math"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -14,35 +16,20 @@ import (
 
 const never = sched.NoBeat
 
-// op is an Op resolved for one Frame: cells are pointers and targets indices in Frame.ops.
-type op struct {
-	run     Step // do, or noStep for what is no step
-	in, out unsafe.Pointer
-	do      Step
-	kind    OpKind
-	n, pc   int32
-	info    *Info
-}
-
-// join counts the branches of a Fork that are still under way.
-type join struct {
-	starts []int32
-	end    int32
-	open   int32
-}
-
 // strand is one goroutine's way through the ops of a Frame. A branch is a program counter, so suspending
 // one is an append.
 type strand struct {
 	frame    *Frame
-	pc       int32
-	beat     uint32 // seen last
-	want     uint32 // the beat to go on at, or never: something is to be done before the next step
-	inside   bool   // in the loop or in a copy, where users' functions run
 	ctx      *Context
+	pc       int32
+	beat     uint32    // seen last
+	want     uint32    // the beat to go on at, or never: something is to be done before the next step
+	inside   bool      // in the loop or in a copy, where users' functions run
 	boundary int64     // of a traced call: the last step boundary
 	ready    []int32   // branches that can go on
 	waits    []waiting // branches that wait
+	spread   *spread   // of a branch that the crew may run; nil: the caller's own strand
+	last     int32     // the op that ends it
 }
 
 // Frame is the memory of one call.
@@ -72,15 +59,20 @@ type Frame struct {
 	auth        *settings.Credentials
 	id          uint64 // 0: nobody has asked
 
-	trace *TraceHandle
-	began int64 // start of the call
+	trace    *TraceHandle
+	began    int64      // start of the call
+	tracing  sync.Mutex // appending to its Spans
+	sampled  uint32     // the beat at which a call was sampled last
+	waited   int64      // of a sampled call: ns without work
+	sampling bool       // this call is
 
-	cells  []unsafe.Pointer
-	target []int32 // where an op of the program went in ops; where the next one went if it was skipped
-	joins  []join
-	caught []error // of WaitAll branches, by Catch
-	wake   chan *laneRun
-	timer  *time.Timer
+	cells   []unsafe.Pointer
+	target  []int32 // where an op of the program went in ops; where the next one went if it was skipped
+	joins   []join
+	spreads []spread // by Fork; nil unless the engine has found calls that are worth it
+	caught  []error  // of WaitAll branches, by Catch
+	wake    chan *laneRun
+	timer   *time.Timer
 }
 
 func (e *Engine) newFrame(s *slot) *Frame {
@@ -96,7 +88,7 @@ func (e *Engine) newFrame(s *slot) *Frame {
 		caught: make([]error, len(p.Catches)),
 		wake:   make(chan *laneRun, p.Lanes),
 	}
-	f.main.frame = f
+	f.main.frame, f.main.last = f, math.MaxInt32
 	f.main.ctx = &Context{strand: &f.main}
 	for i := range p.Cells { // a whole comes before its parts
 		c := &p.Cells[i]
@@ -125,77 +117,6 @@ func (f *Frame) part(c *Cell) unsafe.Pointer {
 		whole = *(*unsafe.Pointer)(whole) // the slice's backing array
 	}
 	return unsafe.Add(whole, c.Offset)
-}
-
-// resolve makes the Frame's ops from the program's: cells become pointers, and a Parallel in which
-// nothing can suspend at present becomes straight-line code without fork and join.
-func (f *Frame) resolve() {
-	p := f.engine.prog
-	f.mode = f.engine.mode.Load()
-	f.lane = false
-	kinds := make([]OpKind, len(p.Ops))
-	suspends := make([]int, len(p.Ops)+1) // how many ops before i do
-	for i := range p.Ops {
-		o := &p.Ops[i]
-		kinds[i] = o.Kind
-		if o.Kind == OpStep && o.Info.onLane() {
-			kinds[i] = opLane
-			f.lane = true
-		}
-		suspends[i+1] = suspends[i]
-		if kinds[i] == opLane || o.Kind == OpDelay {
-			suspends[i+1]++
-		}
-	}
-	skip := make([]bool, len(p.Ops))
-	for _, k := range p.Forks {
-		if len(k.Starts) == 1 || suspends[k.End] == suspends[k.Begin] {
-			skip[k.Begin] = true
-			for _, j := range k.Joins {
-				skip[j] = true
-			}
-		}
-	}
-	at := make([]int32, len(p.Ops)+1)
-	for i := range p.Ops {
-		at[i+1] = at[i]
-		if !skip[i] {
-			at[i+1]++
-		}
-	}
-	f.target = at
-	f.ops = make([]op, 0, at[len(p.Ops)])
-	for i := range p.Ops {
-		if skip[i] {
-			continue
-		}
-		o := &p.Ops[i]
-		r := op{
-			kind: kinds[i], do: o.Run, run: o.Run, n: int32(o.N), pc: int32(len(f.ops)), info: o.Info,
-			in: f.cells[o.In], out: f.cells[o.Out],
-		}
-		switch o.Kind {
-		case OpBranch, OpJump:
-			r.n = at[o.N]
-		case OpDelay, OpMove:
-			r.n = int32(i) // for what the op does not repeat
-		}
-		if r.kind != OpStep {
-			r.run = noStep
-		}
-		f.ops = append(f.ops, r)
-	}
-	for i, k := range p.Forks {
-		j := join{end: at[k.End]}
-		for _, suspending := range [...]bool{true, false} { // what waits begins to wait first
-			for b, s := range k.Starts {
-				if suspends[k.Joins[b]] > suspends[s] == suspending {
-					j.starts = append(j.starts, at[s])
-				}
-			}
-		}
-		f.joins[i] = j
-	}
 }
 
 // In is the input cell. The caller fills it between Start and Run.
@@ -232,7 +153,7 @@ func (f *Frame) copyValue(deepCopy func(dst, src unsafe.Pointer), dst, src unsaf
 		f.main.inside = false
 		p := recover()
 		if p == nil {
-			f.goexit()
+			f.main.goexit()
 			return
 		}
 		err = f.fail(f.main.pc, &PanicError{p, debug.Stack()})
@@ -242,8 +163,15 @@ func (f *Frame) copyValue(deepCopy func(dst, src unsafe.Pointer), dst, src unsaf
 	return nil
 }
 
-// goexit releases the Frame when this goroutine is leaving by runtime.Goexit: nobody else will.
-func (f *Frame) goexit() {
+// goexit releases the Frame when this goroutine is leaving by runtime.Goexit: nobody else will. On a
+// goroutine of the crew it fails the Parallel.
+func (s *strand) goexit() {
+	f := s.frame
+	if s.spread != nil {
+		s.spread.fail(f.fail(s.pc, ErrGoexit))
+		s.renew()
+		return
+	}
 	f.lost = true
 	f.Release()
 }
@@ -256,7 +184,7 @@ const stepBits = 20 // of a step id; the rest numbers the call
 func (f *Frame) stepID(pc int32) uint64 {
 	if f.id == 0 {
 		f.id = callIDs.Add(1) << stepBits
-		f.extra = true
+		f.use()
 	}
 	return f.id | uint64(pc)
 }
@@ -275,6 +203,9 @@ func (f *Frame) Release() {
 		}
 	} else {
 		f.clean()
+	}
+	if f.spreads != nil {
+		f.sched.Leave()
 	}
 	if s != nil {
 		s.word.Add(1)
@@ -304,6 +235,13 @@ func (f *Frame) clean() {
 	}
 	if f.dirty {
 		f.cleanCells()
+	}
+}
+
+// use notes that there is something for clean to do. It only reads once that is known: strands call it.
+func (f *Frame) use() {
+	if !f.extra {
+		f.extra = true
 	}
 }
 

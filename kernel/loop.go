@@ -12,13 +12,31 @@ import (
 
 // Run runs the program on the caller's goroutine. On a nil error the result is in Out.
 func (f *Frame) Run() error {
+	if f.trace != nil || f.sampling {
+		return f.runObserved()
+	}
+	return f.main.run(0)
+}
+
+func (f *Frame) runObserved() error {
+	f.sampled, f.waited = f.main.beat, 0
+	f.began = f.sched.Now()
 	if f.trace != nil {
 		f.beginTrace()
 		defer f.endTrace()
 	}
-	pc, err := f.main.guard(0)
-	for pc >= 0 { // a panic inside a WaitAll branch: its siblings go on
-		pc, err = f.main.guard(pc)
+	err := f.main.run(0)
+	if f.sampling {
+		f.engine.sample(f.sched.Now() - f.began - f.waited)
+	}
+	return err
+}
+
+// run runs the ops from pc on to the end of the strand.
+func (s *strand) run(pc int32) (err error) {
+	pc, err = s.guard(pc)
+	for pc >= 0 { // a panic that something catches: its siblings go on
+		pc, err = s.guard(pc)
 	}
 	return err
 }
@@ -35,7 +53,7 @@ func (s *strand) guard(pc int32) (next int32, err error) {
 		s.inside = false
 		p := recover()
 		if p == nil {
-			f.goexit()
+			s.goexit()
 			return
 		}
 		var o *op
@@ -105,6 +123,9 @@ func (s *strand) rare(o *op, err error) (*op, error) {
 // call goes on there.
 func (s *strand) onBeat(o *op) (*op, error) {
 	f := s.frame
+	if s.spread != nil && s.spread.failed.Load() {
+		return nil, errStopped
+	}
 	if !f.timed {
 		s.beat = f.sched.Beat().Load()
 		return o, nil
@@ -146,7 +167,7 @@ func (s *strand) late(o *op, pc int32) (*op, error) {
 // exec runs o, of any kind.
 func (s *strand) exec(o *op) (*op, error) {
 	f := s.frame
-	f.extra = true
+	f.use()
 	next := o.pc + 1
 	switch o.kind {
 	case OpStep:
@@ -175,6 +196,12 @@ func (s *strand) exec(o *op) (*op, error) {
 			return s.next()
 		}
 		next = j.end // the last branch goes on as the parent
+	case opSpread:
+		return s.spreadOut(o)
+	case opBranchEnd:
+		if o.in == unsafe.Pointer(s) {
+			return nil, nil
+		}
 	case OpRaise:
 		if err := f.firstCaught(int(o.n)); err != nil {
 			return s.caughtBy(o.info.Catch, err)
@@ -236,10 +263,13 @@ func (s *strand) caughtBy(catch int, err error) (*op, error) {
 	if catch == 0 {
 		return nil, err
 	}
-	f.extra = true
-	f.caught[catch] = err
 	c := f.engine.prog.Catches[catch]
 	from, to := f.target[c.Begin], f.target[c.End]
+	if to > s.last { // the Parallel round this branch is in there, too
+		return nil, err
+	}
+	f.use()
+	f.caught[catch] = err
 	s.abandon(from, to)
 	s.ready = deleteRange(s.ready, from, to)
 	return &f.ops[to], nil

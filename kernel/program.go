@@ -72,7 +72,9 @@ const (
 	OpMove                 // move In to Out
 	OpEnd
 
-	opLane // an OpStep that goes to the lane at present
+	opLane      // an OpStep that goes to the lane at present
+	opSpread    // the branches of a Fork that the crew may run
+	opBranchEnd // an OpJoin of one of them
 )
 
 // Op is an instruction. In and Out are indices in Program.Cells.

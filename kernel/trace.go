@@ -23,7 +23,6 @@ type Span struct {
 }
 
 func (f *Frame) beginTrace() {
-	f.began = f.sched.Now()
 	f.main.boundary = f.began
 	f.trace.Start = f.sched.Time(f.began)
 	f.trace.Parent = StepID(f.parent)
@@ -49,17 +48,24 @@ func (s *strand) span(pc int32, start int64, err error) {
 	if err == nil && o.info.Out != nil {
 		span.Bytes = o.info.Out.Measure(o.out)
 	}
+	f.tracing.Lock()
 	f.trace.Spans = append(f.trace.Spans, span)
+	f.tracing.Unlock()
 	s.boundary = now
 }
 
 // spanLate notes that the result of the step that ran last is dropped, because it came too late.
 func (s *strand) spanLate(err error) {
 	f := s.frame
-	if f.trace == nil || len(f.trace.Spans) == 0 {
+	if f.trace == nil {
 		return
 	}
-	if last := &f.trace.Spans[len(f.trace.Spans)-1]; last.StepID == f.stepID(s.pc) {
-		last.Err, last.Bytes = err, 0
+	f.tracing.Lock()
+	defer f.tracing.Unlock()
+	for i := len(f.trace.Spans) - 1; i >= 0; i-- { // branches on the crew append theirs, too
+		if last := &f.trace.Spans[i]; last.StepID == f.stepID(s.pc) {
+			last.Err, last.Bytes = err, 0
+			return
+		}
 	}
 }

@@ -159,6 +159,7 @@ func (s *strand) next() (*op, error) {
 		if over != nil {
 			f.timer.Stop()
 		}
+		f.waited += f.sched.Now() - now
 		if s.beat = f.sched.Beat().Load(); f.timed {
 			s.beat = f.sched.Begin() // the time that passed was no step's
 		}

@@ -26,7 +26,7 @@ func Compile[I, O any](m Module[I, O], opts ...Option) (*Engine[I, O], error) {
 	if err != nil {
 		return nil, err
 	}
-	s, maxBlocking := (*sched.Sched)(nil), 0
+	s, maxBlocking, spread := (*sched.Sched)(nil), 0, false
 	for _, o := range opts {
 		switch o.Kind {
 		case settings.OptOn:
@@ -35,6 +35,8 @@ func Compile[I, O any](m Module[I, O], opts ...Option) (*Engine[I, O], error) {
 			if maxBlocking = int(o.Word); maxBlocking < 1 {
 				return nil, &kernel.SettingError{Setting: o.Kind.String(), Reason: "must be positive"}
 			}
+		case settings.OptSpread:
+			spread = true
 		default:
 			return nil, &kernel.SettingError{Setting: o.Kind.String(), Reason: "is no setting of Compile"}
 		}
@@ -42,7 +44,11 @@ func Compile[I, O any](m Module[I, O], opts ...Option) (*Engine[I, O], error) {
 	if s == nil {
 		s = sched.Default()
 	}
-	return &Engine[I, O]{kernel.NewEngine(plan.Program(), s, maxBlocking), plan}, nil
+	e := kernel.NewEngine(plan.Program(), s, maxBlocking)
+	if spread {
+		e.SpreadAlways()
+	}
+	return &Engine[I, O]{e, plan}, nil
 }
 
 // Call runs the Module on in. An error is a *kernel.StepError with the path of the step that failed,

@@ -1,5 +1,5 @@
-// Package placement finds out whether a step blocks, from how long its runs take. A run belongs on the
-// lane if it waits for something, on its caller if it only computes.
+// Package placement decides where things run, from how long they took: whether a step belongs on the
+// lane, because it waits for something, or on its caller; and whether a Parallel gains by helpers.
 package placement
 
 import (

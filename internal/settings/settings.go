@@ -35,10 +35,11 @@ const (
 	OptVersion          // With: Text
 	OptMaxBlocking      // Compile: Word
 	OptOn               // Compile: Any is a *sched.Sched
+	OptSpread           // Compile, in tests: every Parallel goes to the crew
 )
 
 var optionNames = [...]string{"", "Timeout", "Deadline", "Metadata", "Auth", "Set", "Set", "Trace", "Reads",
-	"Blocking", "Computing", "Pure", "Effect", "Fresh", "WaitAll", "Name", "Version", "MaxBlocking", "On"}
+	"Blocking", "Computing", "Pure", "Effect", "Fresh", "WaitAll", "Name", "Version", "MaxBlocking", "On", "Spread"}
 
 func (k Kind) String() string {
 	if int(k) < len(optionNames) {

@@ -43,7 +43,7 @@ func TestLimitAdd(t *testing.T) {
 
 func TestOptionNames(t *testing.T) {
 	seen := map[string]Kind{}
-	for k := OptNone; k <= OptOn; k++ {
+	for k := OptNone; k <= OptSpread; k++ {
 		if other, ok := seen[k.String()]; ok && !(k == OptSetNamed && other == OptSet) || k != OptNone && k.String() == "" {
 			t.Errorf("kind %d is called %q, as kind %d", k, k, other)
 		}

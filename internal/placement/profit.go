@@ -1,0 +1,98 @@
+package placement
+
+import (
+	"sync/atomic"
+)
+
+// What it costs to hand branches to other goroutines decides whether that pays: about 300 ns if one of
+// them looks for work already, some 5 us if one must be woken.
+const (
+	// Worthwhile is how many nanoseconds of work are worth handing over. Branches with less always run
+	// one after the other.
+	Worthwhile = 1500
+
+	worthWaking = 150_000 // ns of work for which parked helpers are woken
+	// MeasureEvery is how many runs there are to one that stays on its goroutine to be timed.
+	MeasureEvery = 64
+
+	maxBackoff = 10 // what gained nothing is tried again after up to 2^maxBackoff runs or beats
+	worthCalls = 4  // calls in a row that were long let an engine spread its Parallels
+)
+
+// Stay is the answer of Profit.Wake that keeps branches on their goroutine.
+const Stay = -1
+
+// Profit is what is known of a Parallel: what its branches cost one after the other, and whether
+// handing them to helpers was faster. The zero value knows nothing.
+type Profit struct {
+	work   atomic.Int64  // ns of the branches, one after the other; 0: not known
+	losses atomic.Int32  // how often in a row handing over was slower than that
+	skip   atomic.Int32  // runs to go before it is tried again
+	trial  atomic.Uint32 // the beat from which on a helper may be woken on trial
+	_      [40]byte
+}
+
+// Small reports whether the branches are not worth handing over, as far as is known.
+func (p *Profit) Small() bool { return p.work.Load() < Worthwhile }
+
+// Wake says how many parked helpers are to be woken for n branches, or Stay. helpers is how many look
+// for work already, beat the number of the present millisecond: on trial, one is woken in each.
+func (p *Profit) Wake(n, helpers int, beat uint32) int {
+	work := p.work.Load()
+	if work < Worthwhile {
+		return Stay
+	}
+	if p.skip.Load() > 0 {
+		p.skip.Add(-1)
+		return Stay
+	}
+	if helpers > 0 {
+		return 0
+	}
+	if work >= worthWaking {
+		return n - 1
+	}
+	if from := p.trial.Load(); int32(beat-from) >= 0 && p.trial.CompareAndSwap(from, beat+1) {
+		return 1
+	}
+	return Stay
+}
+
+// Learn notes that the branches took so many nanoseconds: with helpers of whom woken were woken, or on
+// one goroutine if woken is Stay.
+func (p *Profit) Learn(took int64, woken int, beat uint32) {
+	work := p.work.Load()
+	switch {
+	case woken == Stay && work == 0:
+		p.work.Store(took)
+	case woken == Stay:
+		p.work.Store(work + (took-work)/4)
+	case took < work:
+		p.losses.Store(0)
+	default:
+		n := min(p.losses.Add(1), maxBackoff)
+		if woken > 0 && work < worthWaking {
+			p.trial.Store(beat + 1<<n)
+		} else {
+			p.skip.Store(1 << n)
+		}
+	}
+}
+
+// Worth decides for an engine whether its calls are long enough for a Parallel to gain by helpers. The
+// zero value says no. It is not safe for concurrent use.
+type Worth struct {
+	yes  bool
+	long int // long calls less short ones, within bounds
+}
+
+// Sample notes how long a call computed, in nanoseconds, and returns the decision.
+func (w *Worth) Sample(took int64) bool {
+	if took < Worthwhile {
+		w.long = max(w.long-1, 0)
+	} else {
+		w.long = min(w.long+1, worthCalls)
+	}
+	w.yes = w.long == worthCalls || w.yes && w.long > 0
+	return w.yes
+}

@@ -1,0 +1,111 @@
+package kernel
+
+import (
+	"errors"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/maida-ai/gomai/internal/placement"
+)
+
+// sample notes how long a call computed. Once per beat and Frame is enough to know whether calls are long
+// enough for a Parallel to gain by the crew; as long as they are not, they have no op for it.
+func (e *Engine) sample(took int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	was := e.spreads.Load()
+	is := (e.worth.Sample(took) || e.always) && e.sched.Crew() > 0
+	if is != was {
+		e.spreads.Store(is)
+		e.mode.Add(1)
+	}
+}
+
+// spread is a Parallel of which the crew may run branches that cannot suspend.
+type spread struct {
+	profit   *placement.Profit // shared by the Frames of the engine
+	calls    uint32
+	branches []strand
+	starts   []int32
+	end      int32 // where the Frame goes on
+	failed   atomic.Bool
+	err      error // of the branch that failed first
+}
+
+// spreadOp is the Step of an opSpread. Most often there is nothing to be gained, and it is a step that
+// does nothing: the branches follow it in the array.
+func spreadOp(_ *Context, in, _ unsafe.Pointer) error {
+	p := (*spread)(in)
+	if p.calls%placement.MeasureEvery == 0 || !p.profit.Small() {
+		return errNoStep
+	}
+	p.calls++
+	return nil
+}
+
+// branchEnd is the Step of an opBranchEnd: it ends the strand that runs just this branch.
+func branchEnd(c *Context, in, _ unsafe.Pointer) error {
+	if c.strand == (*strand)(in) {
+		return errNoStep
+	}
+	return nil
+}
+
+// errStopped ends a branch because another one has failed.
+var errStopped = errors.New("stopped")
+
+// spreadOut runs an opSpread.
+func (s *strand) spreadOut(o *op) (*op, error) {
+	f, p := s.frame, (*spread)(o.in)
+	s.pc = o.pc
+	start := f.sched.Now()
+	f.deadline(o.info) // these two write; branches must find it done
+	f.stepID(0)
+	p.failed.Store(false)
+	p.err = nil
+	for i := range p.branches {
+		b := &p.branches[i]
+		b.beat, b.want, b.boundary = s.beat, s.want, start
+	}
+	wake := placement.Stay
+	if f.engine.always {
+		wake = len(p.branches)
+	} else if p.calls%placement.MeasureEvery != 0 {
+		wake = p.profit.Wake(len(p.branches), f.sched.Helpers(), s.beat)
+	}
+	p.calls++
+	if wake != placement.Stay && f.sched.Spread(p, len(p.branches), wake) {
+		f.engine.spread.Add(1)
+	} else {
+		wake = placement.Stay
+		for i := range p.branches {
+			p.Run(i)
+		}
+	}
+	s.boundary = f.sched.Now()
+	p.profit.Learn(s.boundary-start, wake, s.beat)
+	if p.err != nil {
+		return s.caughtBy(o.info.Catch, p.err)
+	}
+	return &f.ops[p.end], nil
+}
+
+// Run runs branch i, on any goroutine.
+func (p *spread) Run(i int) {
+	if p.failed.Load() {
+		return
+	}
+	s := &p.branches[i]
+	if s.frame.trace != nil {
+		s.boundary = s.frame.sched.Now()
+	}
+	if err := s.run(p.starts[i]); err != nil {
+		p.fail(err)
+	}
+}
+
+func (p *spread) fail(err error) {
+	if p.failed.CompareAndSwap(false, true) {
+		p.err = err
+	}
+}
