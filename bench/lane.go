@@ -109,7 +109,8 @@ func beside(people int) Group {
 	return Group{
 		Name: "beside the lane",
 		About: fmt.Sprintf("Single calls of ten steps of 1 µs by one goroutine: with nothing else going on, and on the same scheduler "+
-			"from the first of %d calls of the step that sleeps to the end of the last.", people),
+			"from the first of %d calls of the step that sleeps to the end of the last. One call follows the other: one that waits behind "+
+			"thousands of goroutines for its turn on a core is a single sample, the max.", people),
 		Rounds: 5,
 		Single: true,
 		Cases: []Case{

@@ -21,7 +21,8 @@ func pending(callers, branches int) Group {
 	return Group{
 		Name: "pending timers",
 		About: fmt.Sprintf("%d calls of a Parallel of %d delays, when the last delay has begun: heap and stacks in use beyond what was in use before, ", callers, branches) +
-			"after a collection, and goroutines, the callers' own included. Counted is all that a branch needs, not only its timer, and the callers' stacks.",
+			"after a collection, and goroutines, the callers' own included. Counted is all that a branch needs, not only its timer, and the callers' stacks. " +
+			"Later rounds use memory of the first again, so the max counts.",
 		Rounds: 3,
 		Single: true,
 		Cases: []Case{
