@@ -11,9 +11,8 @@ type claim uint64
 // maxItems is how many items a job can have.
 const maxItems = 1<<16 - 1
 
-func newClaim(generation uint32, items int) claim {
-	return claim(generation)<<32 | claim(items)<<16
-}
+// publish begins the next generation.
+func (c claim) publish(items int) claim { return (c>>32+1)<<32 | claim(items)<<16 }
 
 func (c claim) lo() int   { return int(c & maxItems) }
 func (c claim) hi() int   { return int(c >> 16 & maxItems) }
@@ -24,3 +23,8 @@ func (c claim) low() (next claim, item int, ok bool) { return c + 1, c.lo(), c.f
 
 // high takes the highest free item.
 func (c claim) high() (next claim, item int, ok bool) { return c - 1<<16, c.hi() - 1, c.free() > 0 }
+
+// rest takes all free items, as if the owner had taken them one by one.
+func (c claim) rest() (next claim, items int, ok bool) {
+	return c + claim(c.free()), c.free(), c.free() > 0
+}

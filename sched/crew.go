@@ -17,12 +17,11 @@ type Job interface {
 }
 
 const (
-	maxLoops = 64 // bits of idle and running
-	maxSlots = 64 // bits of active and free
+	maxLoops, maxSlots = 64, 64 // a bit each in a word
 
 	// A loop without work looks spinRounds times spinLoads for some before it parks, about 50 us. It
 	// counts and reads no clock: time stands still in a testing/synctest bubble while somebody spins.
-	spinRounds = 160
+	spinRounds = 320
 	spinLoads  = 256
 	// After so many rounds in a row without a request inside it parks at once. One round is too few: a
 	// goroutine that calls all the time is outside for a moment, too.
@@ -62,12 +61,11 @@ type crew struct {
 
 // slot holds a job while it is published.
 type slot struct {
-	claim      word
-	left       word // items that are not over
-	job        Job  // for who has claimed an item: until that is over the job is not
-	generation uint32
-	bit        uint64
-	wake       chan struct{}
+	claim word
+	left  word // items that are not over
+	job   Job  // for who has claimed an item: until that is over the job is not
+	bit   uint64
+	wake  chan struct{}
 }
 
 func (c *crew) spread(job Job, items, wake int) bool {
@@ -79,35 +77,31 @@ func (c *crew) spread(job Job, items, wake int) bool {
 		return false
 	}
 	s := &c.slots[number]
-	s.generation++
 	s.job = job
 	s.left.Store(uint64(items))
 	c.active.Or(s.bit) // before there are items: who takes the last one clears it
-	s.claim.Store(uint64(newClaim(s.generation, items)))
-	for ; wake > 0 && c.wakeOne(); wake-- {
-	}
-	own := uint64(0)
+	s.claim.Store(uint64(claim(s.claim.Load()).publish(items)))
+	c.wake(wake)
 	defer func() {
-		// After a Goexit there may be more: nobody runs them.
-		for _, ok := c.take(s, claim.low); ok; _, ok = c.take(s, claim.low) {
-			own++
-		}
-		if s.left.Add(-own) > 0 {
-			s.wait()
+		c.take(s, claim.rest) // there is some if an item has called runtime.Goexit: nobody runs it
+		own := claim(s.claim.Load()).lo()
+		// There is one token for one parked owner: count and bit are one word, so the thief that ends the
+		// last item knows whether to send it, and one that need not never looks at the slot again.
+		if s.left.Add(-uint64(own)) > 0 && !becomes(&s.left, true, waitRounds) && s.left.Or(parked) > 0 {
+			<-s.wake
 		}
 		s.job = nil
 		c.free.Or(s.bit)
 	}()
 	for item, ok := c.take(s, claim.low); ok; item, ok = c.take(s, claim.low) {
-		own++ // before the item, which may not return
 		job.Run(item)
 	}
 	return true
 }
 
-// take claims an item of s. Who takes the last one clears the slot's bit, and does it while the job is
-// not over, because that bit may stand for another job as soon as it is.
-func (c *crew) take(s *slot, transition func(claim) (claim, int, bool)) (item int, ok bool) {
+// take makes a transition of the claim of s. Who takes the last item clears the slot's bit, and does it
+// while the job is not over, because as soon as it is the bit may stand for another one.
+func (c *crew) take(s *slot, transition func(claim) (claim, int, bool)) (int, bool) {
 	for {
 		seen := s.claim.Load()
 		next, item, ok := transition(claim(seen))
@@ -117,23 +111,6 @@ func (c *crew) take(s *slot, transition func(claim) (claim, int, bool)) (item in
 			}
 			return item, ok
 		}
-	}
-}
-
-// wait returns when thieves have finished what they took. There is one token for one parked owner: the
-// bit and the count are one word, so the thief that ends the last item knows whether to send it, and
-// one that need not never looks at the slot again.
-func (s *slot) wait() {
-	for range waitRounds {
-		for range spinLoads {
-			if s.left.Load() == 0 {
-				return
-			}
-		}
-		runtime.Gosched()
-	}
-	if s.left.Or(parked) > 0 {
-		<-s.wake
 	}
 }
 
@@ -166,16 +143,27 @@ func (c *crew) loop(n int) {
 	}
 }
 
+// becomes looks for a while whether w becomes zero, or something else.
+func becomes(w *word, zero bool, rounds int) bool {
+	for range rounds {
+		for range spinLoads {
+			if (w.Load() == 0) == zero {
+				return true
+			}
+		}
+		runtime.Gosched()
+	}
+	return false
+}
+
 // spin reports whether there was work before it gave up.
 func (c *crew) spin() bool {
+	runtime.Gosched() // who took the last item of a slot is perhaps about to clear its bit
 	c.spinning.Add(1)
 	defer c.spinning.Add(^uint64(0))
 	for round, quiet := 0, 0; round < spinRounds && quiet < quietRounds; round++ {
-		runtime.Gosched() // first: who has taken the last item of a slot may be about to clear its bit
-		for range spinLoads {
-			if c.active.Load() != 0 {
-				return true
-			}
+		if becomes(&c.active, false, 1) {
+			return true
 		}
 		if quiet++; c.inside.Load() > 0 {
 			quiet = 0
@@ -189,18 +177,18 @@ func (c *crew) spin() bool {
 func (c *crew) park(n int) {
 	bit := uint64(1) << n
 	c.idle.Or(bit)
-	if (c.active.Load() != 0 || n >= int(c.limit.Load())) && c.idle.And(^bit)&bit != 0 {
-		return
+	if c.active.Load() == 0 && n < int(c.limit.Load()) || c.idle.And(^bit)&bit == 0 {
+		<-c.tokens[n]
 	}
-	<-c.tokens[n]
 }
 
-func (c *crew) wakeOne() bool {
-	n := takeBit(&c.idle)
-	if n < maxLoops {
-		c.tokens[n] <- struct{}{}
+// wake wakes parked loops, but not more than most.
+func (c *crew) wake(most int) {
+	for n := 0; most > 0 && n < maxLoops; most-- {
+		if n = takeBit(&c.idle); n < maxLoops {
+			c.tokens[n] <- struct{}{}
+		}
 	}
-	return n < maxLoops
 }
 
 // takeBit takes the lowest bit out of w and returns its number, 64 if there is none.
@@ -211,15 +199,6 @@ func takeBit(w *word) int {
 			return bits.TrailingZeros64(m)
 		}
 	}
-}
-
-// size returns how many loops there are to be: one less than GOMAXPROCS. That follows the container's
-// CPU limit, and costs the lock of the runtime's scheduler, so it is looked at once a beat.
-func (c *crew) size(beat uint32) int {
-	if c.beat.Load() != beat && c.beat.Swap(beat) != beat {
-		c.resize(min(runtime.GOMAXPROCS(0)-1, maxLoops))
-	}
-	return max(int(c.limit.Load()), 0)
 }
 
 // resize sets the limit, unless it is closed.
@@ -241,8 +220,7 @@ func (c *crew) resize(limit int) {
 	}
 	c.limit.Store(int64(limit))
 	c.fill()
-	for c.wakeOne() { // loops beyond the limit leave
-	}
+	c.wake(maxLoops) // those beyond the limit leave
 	if c.pool != nil && limit == closed {
 		c.pool.Release()
 	}

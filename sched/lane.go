@@ -1,6 +1,7 @@
 package sched
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -26,26 +27,20 @@ type worker struct {
 
 func (l *lane) run(work Work) error {
 	l.mu.Lock()
-	if l.closed {
-		l.mu.Unlock()
+	defer l.mu.Unlock()
+	n := len(l.idle)
+	switch {
+	case l.closed:
 		return ErrClosed
-	}
-	if n := len(l.idle); n > 0 {
-		w := l.idle[n-1]
-		l.idle[n-1] = nil
-		l.idle = l.idle[:n-1]
-		l.mu.Unlock()
-		w.work <- work
-		return nil
-	}
-	if l.count >= l.max {
-		l.mu.Unlock()
+	case n > 0:
+		l.idle[n-1].work <- work // there is room for it
+		l.idle = slices.Delete(l.idle, n-1, n)
+	case l.count >= l.max:
 		return ErrOverloaded
+	default:
+		l.count++
+		go (&worker{work: make(chan Work, 1)}).loop(l, work)
 	}
-	l.count++
-	l.mu.Unlock()
-	w := &worker{work: make(chan Work, 1)}
-	go w.loop(l, work)
 	return nil
 }
 
@@ -103,10 +98,8 @@ func (l *lane) reap() {
 		close(l.idle[n].work)
 		n++
 	}
-	rest := copy(l.idle, l.idle[n:])
-	clear(l.idle[rest:])
-	l.idle = l.idle[:rest]
-	if rest > 0 {
+	l.idle = slices.Delete(l.idle, 0, n)
+	if len(l.idle) > 0 {
 		l.rearm(idleLimit - time.Since(l.idle[0].since))
 	}
 }

@@ -6,6 +6,7 @@ package sched
 import (
 	"errors"
 	"math"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -95,7 +96,14 @@ func (s *Sched) Spawn(w Work) error { return s.second.run(w) }
 // Crew returns how many loops there are to help with Spread: one less than GOMAXPROCS, which may change
 // at run time; 0 means that everything is computed by its caller. It starts them if need be, and keeps
 // the clock going.
-func (s *Sched) Crew() int { return s.crew.size(s.clock.begin()) }
+func (s *Sched) Crew() int {
+	c, beat := &s.crew, s.Begin()
+	// GOMAXPROCS takes the lock of the runtime's scheduler: once a beat is enough.
+	if c.beat.Load() != beat && c.beat.Swap(beat) != beat {
+		c.resize(min(runtime.GOMAXPROCS(0)-1, maxLoops))
+	}
+	return max(int(c.limit.Load()), 0)
+}
 
 // Enter and Leave bracket a request that may call Spread: while one is inside, loops without work look
 // for some for about 50 us before they park.
