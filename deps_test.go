@@ -27,6 +27,7 @@ const floors = `
 	internal/cpu:        -
 	internal/labels:     -
 	internal/invariants: -
+	internal/cells:      internal/invariants
 	internal/placement:  -
 	internal/settings:   -
 
@@ -39,8 +40,8 @@ const floors = `
 
 	# the execution column
 	sched:      internal/labels internal/invariants
-	kernel:     sched types internal/labels internal/invariants internal/placement internal/settings
-	graph:      kernel types internal/invariants internal/settings
+	kernel:     sched types internal/labels internal/cells internal/invariants internal/placement internal/settings
+	graph:      kernel types internal/cells internal/invariants internal/settings
 	layers:     graph kernel sched types internal/invariants internal/settings
 	workflow:   graph kernel types
 

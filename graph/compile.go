@@ -7,6 +7,7 @@ import (
 	"slices"
 	"unsafe"
 
+	"github.com/maida-ai/gomai/internal/cells"
 	"github.com/maida-ai/gomai/internal/invariants"
 	"github.com/maida-ai/gomai/internal/settings"
 	"github.com/maida-ai/gomai/kernel"
@@ -18,7 +19,7 @@ func Compile(root *Node) (*WorkflowPlan, error) {
 	if root == nil {
 		return nil, &CompileError{"", errNil}
 	}
-	c := &compiler{types: map[reflect.Type]*kernel.Type{}, paths: paths{}}
+	c := &compiler{types: map[reflect.Type]*cells.Type{}, paths: paths{}}
 	c.prog.Limits = []settings.Limit{{}}
 	c.prog.Catches = []kernel.Catch{{}}
 	if err := c.addKeys(root); err != nil {
@@ -27,8 +28,8 @@ func Compile(root *Node) (*WorkflowPlan, error) {
 	if err := check(root, root.label()); err != nil {
 		return nil, err
 	}
-	c.prog.In = c.newCell(kernel.Cell{Type: c.typ(root.In), Parent: -1})
-	c.prog.Out = c.newCell(kernel.Cell{Type: c.typ(root.Out), Parent: -1})
+	c.prog.In = c.newCell(cells.Cell{Type: c.typ(root.In), Parent: -1})
+	c.prog.Out = c.newCell(cells.Cell{Type: c.typ(root.Out), Parent: -1})
 	top := scope{info: &kernel.Info{Path: where(root, root.label())}, root: true}
 	own, err := c.lower(root, c.prog.In, c.prog.Out, top, memory{})
 	if err != nil {
@@ -50,7 +51,7 @@ var errNil = errors.New("nil Module")
 
 type compiler struct {
 	prog  kernel.Program
-	types map[reflect.Type]*kernel.Type
+	types map[reflect.Type]*cells.Type
 	paths paths
 }
 
@@ -63,10 +64,10 @@ type scope struct {
 	root   bool
 }
 
-func (c *compiler) typ(t reflect.Type) *kernel.Type {
+func (c *compiler) typ(t reflect.Type) *cells.Type {
 	d := c.types[t]
 	if d == nil {
-		if d = new(kernel.Type); t != nil { // check reports a missing type
+		if d = new(cells.Type); t != nil { // check reports a missing type
 			d = describe(t)
 		}
 		c.types[t] = d
@@ -74,7 +75,7 @@ func (c *compiler) typ(t reflect.Type) *kernel.Type {
 	return d
 }
 
-func (c *compiler) newCell(cell kernel.Cell) int {
+func (c *compiler) newCell(cell cells.Cell) int {
 	c.prog.Cells = append(c.prog.Cells, cell)
 	return len(c.prog.Cells) - 1
 }
@@ -309,7 +310,7 @@ func (c *compiler) sequential(n *Node, in, out int, s scope, own memory) (_ memo
 	for i, k := range n.Kids {
 		to := out
 		if i < len(n.Kids)-1 {
-			to = c.newCell(kernel.Cell{Type: c.typ(k.Out), Parent: -1})
+			to = c.newCell(cells.Cell{Type: c.typ(k.Out), Parent: -1})
 		}
 		if own, err = c.lower(k, in, to, s, own); err != nil {
 			return memory{}, err
@@ -342,7 +343,7 @@ func (c *compiler) parallel(n *Node, in, out int, s scope, own memory) (memory, 
 			branch.catch = fork.Catch + i
 		}
 		fork.Starts = append(fork.Starts, c.here())
-		cell := kernel.Cell{Type: c.typ(kid.Out), Parent: out, Offset: uintptr(i) * kid.Out.Size()}
+		cell := cells.Cell{Type: c.typ(kid.Out), Parent: out, Offset: uintptr(i) * kid.Out.Size()}
 		if n.Kind == Both {
 			cell.Offset = n.Out.Field(i).Offset
 		}
@@ -401,7 +402,7 @@ func (c *compiler) conditional(n *Node, in, out int, s scope, own memory) (memor
 	if len(n.Kids) != 3 || n.Kids[0].Out != reflect.TypeFor[bool]() {
 		return memory{}, errorAt(s.path, "takes a predicate and two modules")
 	}
-	yes := c.newCell(kernel.Cell{Type: c.typ(n.Kids[0].Out), Parent: -1})
+	yes := c.newCell(cells.Cell{Type: c.typ(n.Kids[0].Out), Parent: -1})
 	if _, err := c.lower(n.Kids[0], in, yes, s, own); err != nil {
 		return memory{}, err
 	}
@@ -411,7 +412,7 @@ func (c *compiler) conditional(n *Node, in, out int, s scope, own memory) (memor
 	for i, kid := range n.Kids[1:] {
 		to := out
 		if !flat(n.Out) {
-			to = c.newCell(kernel.Cell{Type: c.typ(kid.Out), Parent: -1})
+			to = c.newCell(cells.Cell{Type: c.typ(kid.Out), Parent: -1})
 		}
 		inner := s
 		inner.path = n.branch(s.path, i+1)

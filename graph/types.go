@@ -6,8 +6,8 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/maida-ai/gomai/internal/cells"
 	"github.com/maida-ai/gomai/internal/invariants"
-	"github.com/maida-ai/gomai/kernel"
 )
 
 // keepMax is the size from which the backing array of an engine cell is given up between calls.
@@ -25,8 +25,8 @@ var timeType = reflect.TypeFor[time.Time]()
 
 // describe builds what the kernel knows of t. Values without pointers are moved as bytes, the rest
 // through reflect (about 17 ns a value, no allocation).
-func describe(t reflect.Type) *kernel.Type {
-	d := &kernel.Type{
+func describe(t reflect.Type) *cells.Type {
+	d := &cells.Type{
 		Name: t.String(),
 		Flat: flat(t),
 		New: func(width int) unsafe.Pointer {

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/maida-ai/gomai/internal/cells"
 	"github.com/maida-ai/gomai/internal/invariants"
 	"github.com/maida-ai/gomai/internal/settings"
 	"github.com/maida-ai/gomai/sched"
@@ -43,7 +44,6 @@ type Frame struct {
 	result unsafe.Pointer // where the result is copied for the caller
 	mode   uint32         // of the engine when ops were resolved
 	lane   bool           // some op goes to the lane
-	dirty  bool           // some cell must be cleaned after a call
 
 	// The call.
 	main        strand
@@ -66,7 +66,7 @@ type Frame struct {
 	waited   int64      // of a sampled call: ns without work
 	sampling bool       // this call is
 
-	cells   []unsafe.Pointer
+	cells   cells.Memory
 	target  []int32 // where an op of the program went in ops; where the next one went if it was skipped
 	joins   []join
 	spreads []spread // by Fork; nil unless the engine has found calls that are worth it
@@ -83,40 +83,19 @@ func (e *Engine) newFrame(s *slot) *Frame {
 		slot:   s,
 		eager:  invariants.On,
 		limits: make([]limit, len(p.Limits)),
-		cells:  make([]unsafe.Pointer, len(p.Cells)),
+		cells:  cells.New(p.Cells),
 		joins:  make([]join, len(p.Forks)),
 		caught: make([]error, len(p.Catches)),
 		wake:   make(chan *laneRun, p.Lanes),
 	}
 	f.main.frame, f.main.last = f, math.MaxInt32
 	f.main.ctx = &Context{strand: &f.main}
-	for i := range p.Cells { // a whole comes before its parts
-		c := &p.Cells[i]
-		if c.Parent < 0 {
-			f.cells[i] = c.Type.New(c.Width)
-		} else {
-			f.cells[i] = f.part(c)
-			if c.Width > 0 {
-				c.Type.Move(f.cells[i], c.Type.New(c.Width))
-			}
-		}
-		f.dirty = f.dirty || !c.Type.Flat && c.Width == 0 && !c.Parts || invariants.On
-	}
-	f.in, f.out = f.cells[p.In], f.cells[p.Out]
+	f.in, f.out = f.cells.At[p.In], f.cells.At[p.Out]
 	if p.CopyOut != nil {
 		f.result = p.Cells[p.Out].Type.New(0)
 	}
 	f.resolve()
 	return f
-}
-
-// part returns where the part c of another cell is: a field of it, or an element of its slice.
-func (f *Frame) part(c *Cell) unsafe.Pointer {
-	whole := f.cells[c.Parent]
-	if f.engine.prog.Cells[c.Parent].Width > 0 {
-		whole = *(*unsafe.Pointer)(whole) // the slice's backing array
-	}
-	return unsafe.Add(whole, c.Offset)
 }
 
 // In is the input cell. The caller fills it between Start and Run.
@@ -233,34 +212,13 @@ func (f *Frame) clean() {
 		clear(f.caught)
 		f.set, f.meta, f.main.ready = f.set[:0], f.meta[:0], f.main.ready[:0]
 	}
-	if f.dirty {
-		f.cleanCells()
-	}
+	f.cells.Clean()
 }
 
 // use notes that there is something for clean to do. It only reads once that is known: strands call it.
 func (f *Frame) use() {
 	if !f.extra {
 		f.extra = true
-	}
-}
-
-func (f *Frame) cleanCells() {
-	cells := f.engine.prog.Cells
-	for i := range cells {
-		c, p := &cells[i], f.cells[i]
-		switch {
-		case c.Width > 0 || c.Parts:
-			if invariants.On && c.Width > 0 {
-				c.Type.Poison(p)
-			}
-		case c.Engine:
-			if c.Type.Scrub != nil {
-				c.Type.Scrub(p)
-			}
-		case !c.Type.Flat:
-			c.Type.Clear(p)
-		}
 	}
 }
 

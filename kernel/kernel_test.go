@@ -10,12 +10,13 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/maida-ai/gomai/internal/cells"
 	"github.com/maida-ai/gomai/internal/settings"
 	"github.com/maida-ai/gomai/sched"
 )
 
 // number is the Type of an int64.
-var number = &Type{
+var number = &cells.Type{
 	Name:    "int64",
 	Flat:    true,
 	New:     func(int) unsafe.Pointer { return unsafe.Pointer(new(int64)) },
@@ -24,11 +25,11 @@ var number = &Type{
 	Measure: func(unsafe.Pointer) int64 { return 8 },
 }
 
-// cells returns n cells of numbers: the first is the input, the last the output.
-func cells(n int) []Cell {
-	c := make([]Cell, n)
+// numbers returns n cells of numbers: the first is the input, the last the output.
+func numbers(n int) []cells.Cell {
+	c := make([]cells.Cell, n)
 	for i := range c {
-		c[i] = Cell{Type: number, Parent: -1}
+		c[i] = cells.Cell{Type: number, Parent: -1}
 	}
 	return c
 }
@@ -42,7 +43,7 @@ func add(path string, n int64, in, out int) Op {
 }
 
 // program completes p: one limit, the call's; an end; catches from 1.
-func program(ops []Op, cells []Cell) *Program {
+func program(ops []Op, memory []cells.Cell) *Program {
 	root := &Info{Path: "root"}
 	for i := range ops {
 		if ops[i].Info == nil {
@@ -50,7 +51,7 @@ func program(ops []Op, cells []Cell) *Program {
 		}
 	}
 	return &Program{
-		Ops: append(ops, Op{Kind: OpEnd, Info: root}), Cells: cells, Out: len(cells) - 1,
+		Ops: append(ops, Op{Kind: OpEnd, Info: root}), Cells: memory, Out: len(memory) - 1,
 		Limits: []settings.Limit{{}}, Catches: []Catch{{}},
 	}
 }
@@ -77,13 +78,13 @@ func TestPrograms(t *testing.T) {
 		p        *Program
 		in, want int64
 	}{
-		{"nothing", program(nil, cells(1)), 5, 5},
-		{"a step", program([]Op{add("a", 1, 0, 1)}, cells(2)), 5, 6},
-		{"two", program([]Op{add("a", 1, 0, 1), add("b", 10, 1, 2)}, cells(3)), 5, 16},
-		{"a move", program([]Op{add("a", 1, 0, 1), {Kind: OpMove, In: 1, Out: 2}}, cells(3)), 5, 6},
-		{"a delay", program([]Op{{Kind: OpDelay, In: 0, Out: 1, Wait: time.Microsecond}}, cells(2)), 5, 5},
-		{"a branch, taken", program([]Op{positive, {Kind: OpBranch, In: 1, N: 4}, add("then", 1, 0, 2), {Kind: OpJump, N: 5}, add("else", 100, 0, 2)}, cells(3)), 5, 6},
-		{"a branch, not taken", program([]Op{positive, {Kind: OpBranch, In: 1, N: 4}, add("then", 1, 0, 2), {Kind: OpJump, N: 5}, add("else", 100, 0, 2)}, cells(3)), -5, 95},
+		{"nothing", program(nil, numbers(1)), 5, 5},
+		{"a step", program([]Op{add("a", 1, 0, 1)}, numbers(2)), 5, 6},
+		{"two", program([]Op{add("a", 1, 0, 1), add("b", 10, 1, 2)}, numbers(3)), 5, 16},
+		{"a move", program([]Op{add("a", 1, 0, 1), {Kind: OpMove, In: 1, Out: 2}}, numbers(3)), 5, 6},
+		{"a delay", program([]Op{{Kind: OpDelay, In: 0, Out: 1, Wait: time.Microsecond}}, numbers(2)), 5, 5},
+		{"a branch, taken", program([]Op{positive, {Kind: OpBranch, In: 1, N: 4}, add("then", 1, 0, 2), {Kind: OpJump, N: 5}, add("else", 100, 0, 2)}, numbers(3)), 5, 6},
+		{"a branch, not taken", program([]Op{positive, {Kind: OpBranch, In: 1, N: 4}, add("then", 1, 0, 2), {Kind: OpJump, N: 5}, add("else", 100, 0, 2)}, numbers(3)), -5, 95},
 	} {
 		e := NewEngine(c.p, sched.Default(), 0)
 		for i := range 5 {
@@ -112,13 +113,13 @@ func TestForkOfDelays(t *testing.T) {
 			{Kind: OpDelay, In: 0, Out: 2, Wait: 2 * time.Second}, add("after", 1, 2, 2), {Kind: OpJoin},
 			{Kind: OpDelay, In: 0, Out: 3, Wait: time.Second}, {Kind: OpJoin},
 			{Kind: OpStep, In: 1, Out: 4, Info: &Info{Path: "sum", Mark: settings.OptComputing}},
-		}, cells(5))
+		}, numbers(5))
 		p.Forks = []Fork{{Begin: 0, Starts: []int{1, 3, 6}, Joins: []int{2, 5, 7}, End: 8}}
 		e := NewEngine(p, s, 0)
 		var cell [3]unsafe.Pointer
 		p.Ops[8].Run = func(c *Context, _, out unsafe.Pointer) error {
 			for i := range cell {
-				cell[i] = c.strand.frame.cells[i+1]
+				cell[i] = c.strand.frame.cells.At[i+1]
 				*(*int64)(out) += *(*int64)(cell[i])
 			}
 			return nil

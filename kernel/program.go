@@ -11,35 +11,13 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/maida-ai/gomai/internal/cells"
 	"github.com/maida-ai/gomai/internal/placement"
 	"github.com/maida-ai/gomai/internal/settings"
 )
 
 // Step is the closure round a user's function: it reads its input cell and writes its output cell.
 type Step func(c *Context, in, out unsafe.Pointer) error
-
-// Type says how the engine handles values of one type without knowing it. Package graph builds them
-// from reflect.Type.
-type Type struct {
-	Name    string
-	Flat    bool                           // holds no pointers
-	New     func(width int) unsafe.Pointer // a zero value; width > 0: of a slice of that length
-	Move    func(dst, src unsafe.Pointer)  // *dst = *src
-	Clear   func(p unsafe.Pointer)         // *p = zero
-	Scrub   func(p unsafe.Pointer)         // makes an Into cell fit for reuse; nil: nothing to do
-	Poison  func(p unsafe.Pointer)         // overwrites the numbers below p
-	Measure func(p unsafe.Pointer) int64   // bytes, what p points to included
-}
-
-// Cell is a place for one value in a Frame.
-type Cell struct {
-	Type   *Type
-	Engine bool    // engine memory that an Into step fills again; otherwise it belongs to whoever receives it
-	Width  int     // > 0: a slice of so many elements, each a cell of its own
-	Parts  bool    // a struct whose fields are cells of their own
-	Parent int     // the cell that this one is a part of; -1: it stands alone
-	Offset uintptr // of a part
-}
 
 // Info is what the Frames of an engine share about a step or a composite.
 type Info struct {
@@ -51,7 +29,7 @@ type Info struct {
 	Mark      settings.Kind   // settings.OptBlocking, settings.OptComputing or settings.OptNone
 	Forked    bool            // in a Parallel: it has siblings
 	Catch     int             // the WaitAll branch that its error ends; 0: it ends the call
-	Out       *Type
+	Out       *cells.Type
 	Placement placement.Detector // of a step without a mark
 }
 
@@ -104,7 +82,7 @@ type Catch struct {
 // Program is what Compile emits: immutable, shared by all Frames of an engine.
 type Program struct {
 	Ops     []Op
-	Cells   []Cell
+	Cells   []cells.Cell
 	In, Out int
 	Limits  []settings.Limit // of With; [0] is the root's, which a call's replaces
 	Forks   []Fork

@@ -123,7 +123,7 @@ func (f *Frame) resolveOp(i int, kind OpKind, ends *strand) op {
 	o := &f.engine.prog.Ops[i]
 	r := op{
 		kind: kind, do: o.Run, run: noStep, n: int32(o.N), pc: f.target[i], info: o.Info,
-		in: f.cells[o.In], out: f.cells[o.Out],
+		in: f.cells.At[o.In], out: f.cells.At[o.Out],
 	}
 	switch kind {
 	case OpStep:
