@@ -2,12 +2,47 @@ package sched
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 )
+
+// waiter is a node that waits on a timer of the runtime's, which is set again and again.
+type waiter struct {
+	timer *time.Timer
+	fired atomic.Bool
+}
+
+// BenchmarkPendingTimers is what 100,000 pending waits cost in memory, and each Reset in time.
+func BenchmarkPendingTimers(b *testing.B) {
+	const n = 100_000
+	waiters := make([]waiter, n)
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before, goroutines := heap(), runtime.NumGoroutine()
+	for i := range waiters {
+		w := &waiters[i]
+		w.timer = time.AfterFunc(time.Hour+time.Duration(i)*time.Millisecond, func() { w.fired.Store(true) })
+	}
+	size, goroutines := float64(heap()-before)/n, runtime.NumGoroutine()-goroutines
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for b.Loop() {
+		waiters[rnd.IntN(n)].timer.Reset(time.Hour + time.Duration(rnd.IntN(int(time.Hour))))
+	}
+	b.ReportMetric(size, "B/timer")
+	b.ReportMetric(float64(goroutines), "goroutines")
+	for i := range waiters {
+		waiters[i].timer.Stop()
+	}
+}
 
 // busy is a Job whose items compute for a while.
 type busy struct{ rounds int }
@@ -78,8 +113,10 @@ func BenchmarkSpread(b *testing.B) {
 			batch := max(1, int(50*time.Microsecond/(n*d)))
 			for b.Loop() {
 				for k, f := range run {
-					for k == 0 && s.Helpers() == 0 { // as in a server that is busy
-						s.Spread(job, n, 1)
+					for k == 0 && s.Helpers() == 0 { // as in a server that is busy, a loop is awake
+						if s.crew.idle.Load() != 0 {
+							s.Spread(job, n, 1)
+						}
 					}
 					start := time.Now()
 					for range batch {
