@@ -18,12 +18,13 @@ const (
 // branches compares a Parallel of eight steps that compute for some microseconds each with the same
 // work done without an engine.
 func branches(microseconds int) Group {
-	n := max(50/microseconds, 1)
+	n := 1000 / microseconds
 	g := Group{
 		Name: fmt.Sprintf("8 branches of %d µs", microseconds),
 		About: fmt.Sprintf("Eight independent steps of %d µs, each a loop over integers whose result is used. ", microseconds) +
-			"Serial is a plain loop over the eight, the rest use what cores there are.",
-		Rounds: 400,
+			"Serial is a plain loop over the eight; the rest use what cores are free, which goroutines against serial shows. " +
+			fmt.Sprintf("A turn is %d calls one after the other.", n),
+		Rounds: 100,
 		Cases: []Case{
 			{Name: serial, Open: plainly(n, func(in int64, out []int64) {
 				for i := range out {
@@ -41,6 +42,8 @@ func branches(microseconds int) Group {
 		},
 	}
 	if microseconds == 1 {
+		g.About += " The crew learns within some of them whether to help; short turns of 20 calls after the others' 20 ms show what that costs."
+		g.Cases = append(g.Cases, Case{Name: "gomai, short turns", Open: calls(20, context.Background(), Branches(1).With(limit))})
 		g.Limits = []Limit{
 			{Case: Gomai, Of: serial, Stat: Median, Bound: 1.1},
 			{Case: Goroutines, Of: Gomai, Stat: Median, Bound: 1.5, AtLeast: true},
