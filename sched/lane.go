@@ -6,46 +6,46 @@ import (
 	"time"
 )
 
-// idleLimit is how long a goroutine of the lane stays without work.
+// idleLimit is how long a goroutine of the lane stays without work: at most this, at least half of it.
 const idleLimit = 10 * time.Second
 
 // lane is a bounded set of goroutines for steps that block. Idle ones form a stack: the last to
-// finish is the first to be used, so after a burst those at the bottom grow old and leave.
+// finish is the first to be used, so after a burst those at the bottom have nothing to do and leave.
 type lane struct {
 	mu     sync.Mutex
-	idle   []*worker
+	idle   []worker
+	unused int // goroutines at the bottom that were idle all the time since the last reap
 	count  int
 	max    int
 	closed bool
 	reaper *time.Timer
 }
 
-type worker struct {
-	work  chan Work // closed: go home
-	since time.Time // idle since
-}
+// worker is how an idle goroutine gets work. It is closed when it is to leave.
+type worker chan Work
 
 func (l *lane) run(work Work) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := len(l.idle)
+	n := len(l.idle) - 1
 	switch {
 	case l.closed:
 		return ErrClosed
-	case n > 0:
-		l.idle[n-1].work <- work // there is room for it
-		l.idle = slices.Delete(l.idle, n-1, n)
+	case n >= 0:
+		l.idle[n] <- work // there is room for it
+		l.idle = slices.Delete(l.idle, n, n+1)
+		l.unused = min(l.unused, n)
 	case l.count >= l.max:
 		return ErrOverloaded
 	default:
 		l.count++
-		go (&worker{work: make(chan Work, 1)}).loop(l, work)
+		go make(worker, 1).loop(l, work)
 	}
 	return nil
 }
 
 // loop does work and what follows. Work that calls Goexit ends this goroutine, not the lane.
-func (w *worker) loop(l *lane, work Work) {
+func (w worker) loop(l *lane, work Work) {
 	defer func() {
 		l.mu.Lock()
 		l.count--
@@ -62,45 +62,35 @@ func (w *worker) loop(l *lane, work Work) {
 		over := work
 		work = nil // an idle goroutine keeps nothing alive
 		over.Over()
-		work = <-w.work
+		work = <-w
 	}
 }
 
 // park puts w on the stack of idle goroutines.
-func (l *lane) park(w *worker) bool {
+func (l *lane) park(w worker) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return false
 	}
-	w.since = time.Now()
-	l.idle = append(l.idle, w)
-	if len(l.idle) == 1 {
-		l.rearm(idleLimit)
+	if l.idle = append(l.idle, w); l.reaper == nil {
+		l.reaper = time.AfterFunc(idleLimit/2, l.reap)
 	}
 	return true
 }
 
-func (l *lane) rearm(d time.Duration) {
-	if l.reaper == nil {
-		l.reaper = time.AfterFunc(d, l.reap)
-	} else {
-		l.reaper.Reset(d)
-	}
-}
-
-// reap sends home who has been idle for idleLimit: the bottom of the stack.
+// reap sends those home that had nothing to do since it came last.
 func (l *lane) reap() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := 0
-	for n < len(l.idle) && time.Since(l.idle[n].since) >= idleLimit {
-		close(l.idle[n].work)
-		n++
+	for _, w := range l.idle[:l.unused] {
+		close(w)
 	}
-	l.idle = slices.Delete(l.idle, 0, n)
-	if len(l.idle) > 0 {
-		l.rearm(idleLimit - time.Since(l.idle[0].since))
+	l.idle = slices.Delete(l.idle, 0, l.unused)
+	if l.unused = len(l.idle); l.unused > 0 {
+		l.reaper.Reset(idleLimit / 2)
+	} else {
+		l.reaper = nil
 	}
 }
 
@@ -109,9 +99,9 @@ func (l *lane) close() {
 	defer l.mu.Unlock()
 	l.closed = true
 	for _, w := range l.idle {
-		close(w.work)
+		close(w)
 	}
-	l.idle = nil
+	l.idle, l.unused = nil, 0
 	if l.reaper != nil {
 		l.reaper.Stop()
 	}
