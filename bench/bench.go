@@ -51,12 +51,12 @@ func Timed(n int, run func(n int) error) Round {
 	}
 }
 
-// each is a Round of n calls whose samples are the times of single calls, in nanoseconds.
-func each(n int, call func() error) Round {
+// Each is a Round of n calls, which run makes one at a time; its samples are their times in nanoseconds.
+func Each(n int, run func(n int) error) Round {
 	return func(sample func(float64)) error {
 		for range n {
 			start := time.Now()
-			err := call()
+			err := run(1)
 			sample(float64(time.Since(start).Nanoseconds()))
 			if err != nil {
 				return err

@@ -20,8 +20,8 @@ func neighbour() Group {
 		Cases: []Case{
 			{Name: loop, Open: func() (Round, func(), error) {
 				x := Inputs[0]
-				return each(25, func() error {
-					for range 10 {
+				return Each(25, func(n int) error {
+					for range 10 * n {
 						x = Spin(1, x)
 					}
 					return nil
@@ -43,13 +43,15 @@ func single(n int, opts ...layers.Option) (Round, func(), error) {
 	}
 	ctx, cancel := request()
 	x := Inputs[0]
-	call := func() error { return e.CallInto(ctx, x, &x) }
-	for range 20 {
-		if err := call(); err != nil {
-			return nil, nil, err
+	run := func(n int) error {
+		for range n {
+			if err := e.CallInto(ctx, x, &x); err != nil {
+				return err
+			}
 		}
+		return nil
 	}
-	return each(n, call), func() { cancel(); e.Close() }, nil
+	return Each(n, run), func() { cancel(); e.Close() }, run(20)
 }
 
 // piece is an object with a pointer, so that the collector has to look into it.

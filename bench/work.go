@@ -55,9 +55,12 @@ func caller[O any](ctx context.Context, m layers.Module[int64, O]) (run func(n i
 		return nil, nil, err
 	}
 	var out O
+	next := 0
 	run = func(n int) error {
+		first := next
+		next += n
 		for i := range n {
-			if err := e.CallInto(ctx, Inputs[i%len(Inputs)], &out); err != nil {
+			if err := e.CallInto(ctx, Inputs[(first+i)%len(Inputs)], &out); err != nil {
 				return err
 			}
 		}

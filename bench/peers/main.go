@@ -33,17 +33,17 @@ func groups() []bench.Group {
 			g.About += " Peers that only start goroutines have no chain."
 			for _, p := range peers {
 				if p.chain != nil {
-					g.Cases = append(g.Cases, open("chain of 10, "+p.name, 5, 1, p.chain))
+					g.Cases = append(g.Cases, open("chain of 10, "+p.name, bench.Timed, 5, 1, p.chain))
 				}
 			}
 			for _, p := range peers {
-				g.Cases = append(g.Cases, open("diamond of 10, "+p.name, 5, 1, p.diamond))
+				g.Cases = append(g.Cases, open("diamond of 10, "+p.name, bench.Timed, 5, 1, p.diamond))
 			}
 			for _, p := range peers {
-				g.Cases = append(g.Cases, open("fork-join of 8, "+p.name, 5, 8, forked(p, 8, plus)))
+				g.Cases = append(g.Cases, open("fork-join of 8, "+p.name, bench.Timed, 5, 8, forked(p, 8, plus)))
 			}
 			for _, p := range peers {
-				g.Cases = append(g.Cases, open("fork-join of 64, "+p.name, 2, 64, forked(p, 64, plus)))
+				g.Cases = append(g.Cases, open("fork-join of 64, "+p.name, bench.Timed, 2, 64, forked(p, 64, plus)))
 			}
 		case "8 branches of 1 µs":
 			add(&g, 1000, 1)
@@ -70,7 +70,7 @@ func add(g *bench.Group, calls, microseconds int) {
 		if p.chain != nil { // a framework needs no long turn to get going, and remembers what it ran
 			n = max(calls/50, 1)
 		}
-		g.Cases = append(g.Cases, open(p.name, n, 8, forked(p, 8, spin(microseconds))))
+		g.Cases = append(g.Cases, open(p.name, bench.Each, n, 8, forked(p, 8, spin(microseconds))))
 	}
 }
 
@@ -86,22 +86,27 @@ func forked(p peer, n int, work func(int64, int) int64) func() (call, error) {
 	return func() (call, error) { return p.fork(n, work) }
 }
 
+// measure makes a Round of calls that run makes.
+type measure func(calls int, run func(n int) error) bench.Round
+
 // open makes a case of a graph with some results: calls of it a round, after 20 to warm up.
-func open(name string, calls, results int, build func() (call, error)) bench.Case {
+func open(name string, m measure, calls, results int, build func() (call, error)) bench.Case {
 	return bench.Case{Name: name, Open: func() (bench.Round, func(), error) {
 		f, err := build()
 		if err != nil {
 			return nil, nil, err
 		}
 		ctx, out := context.Background(), make([]int64, results)
+		next := 0
 		run := func(n int) error {
-			for i := range n {
-				if err := f(ctx, bench.Inputs[i%len(bench.Inputs)], out); err != nil {
+			for range n {
+				if err := f(ctx, bench.Inputs[next%len(bench.Inputs)], out); err != nil {
 					return err
 				}
+				next++
 			}
 			return nil
 		}
-		return bench.Timed(calls, run), nil, run(20)
+		return m(calls, run), nil, run(20)
 	}}
 }
