@@ -259,6 +259,47 @@ func TestLoopsPark(t *testing.T) {
 	})
 }
 
+// spinning counts how often a goroutine gets its turn while a loop finds no work.
+func spinning(s *Sched, turn func(n int)) (n int) {
+	var over atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for ; !over.Load(); n++ {
+			turn(n)
+			runtime.Gosched()
+		}
+	})
+	s.crew.spin()
+	over.Store(true)
+	wg.Wait()
+	return n
+}
+
+// A loop gives up soon when no request is inside, but not because one is outside for a moment.
+func TestLoopsLookForWorkInRequests(t *testing.T) {
+	procs(t, 1) // so that the two take turns
+	s := New()
+	defer s.Close()
+	if n := spinning(s, func(int) {}); n > 4*quietRounds {
+		t.Errorf("%d rounds without a request", n)
+	}
+	s.Enter()
+	if n := spinning(s, func(int) {}); n < spinRounds/2 || n > 2*spinRounds {
+		t.Errorf("%d rounds within a request, want %d", n, spinRounds)
+	}
+	n := spinning(s, func(n int) {
+		switch n % 8 {
+		case 2:
+			s.Leave()
+		case 6:
+			s.Enter()
+		}
+	})
+	if n < spinRounds/2 {
+		t.Errorf("%d rounds while requests come and go, want %d", n, spinRounds)
+	}
+}
+
 // mixed spreads random jobs, in items of which there are more; some items call Goexit.
 func mixed(s *Sched, rnd *rand.Rand, depth int) (j *items, whole *atomic.Bool) {
 	n, dies := 1+rnd.IntN(12), -1
