@@ -21,9 +21,9 @@ const (
 )
 
 // clock counts beats. A runtime timer advances it every BeatLength while calls come in; after
-// quietBeats beats without one it stores 0 and does not re-arm the timer, so an idle process has
-// neither goroutine nor timer. Whoever polls a stopped clock sees a changed number, takes its slow
-// path and winds it up again.
+// quietBeats beats without one it stores 0 and does not re-arm the timer, so it costs an idle process
+// nothing. Whoever polls a stopped clock sees a changed number, takes its slow path and winds it up
+// again.
 type clock struct {
 	base    time.Time
 	beat    atomic.Uint32 // number of the last beat, 0: stopped
