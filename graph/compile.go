@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"time"
 	"unsafe"
 
 	"github.com/maida-ai/gomai/internal/cells"
@@ -60,6 +61,7 @@ type scope struct {
 	info   *kernel.Info
 	path   string
 	catch  int
+	retry  int
 	forked bool
 	root   bool
 }
@@ -147,11 +149,15 @@ func check(n *Node, path string) error {
 		return errorAt(path, "has no types")
 	case n.Kind == Leaf && n.Step == nil:
 		return errorAt(path, "nil function")
-	case n.Kind != Leaf && n.Kind != Delay && len(n.Kids) == 0:
+	case n.Kind != Leaf && !n.delays() && len(n.Kids) == 0:
 		return errorAt(path, "no modules")
-	case n.Kind == Delay && n.In != n.Out:
+	case n.Kind == Retry && len(n.Kids) != 1:
+		return errorAt(path, "takes one module")
+	case n.Kind == Retry && n.Policy.Check() != nil:
+		return &CompileError{path, n.Policy.Check()}
+	case n.delays() && n.In != n.Out:
 		return errorAt(path, "passes on a %s as a %s", n.In, n.Out)
-	case n.Kind == Delay && n.Wait < 0:
+	case n.delays() && n.Wait < 0:
 		return errorAt(path, "delay must not be negative, is %v", n.Wait)
 	}
 	for i, k := range n.Kids {
@@ -174,7 +180,7 @@ func (c *compiler) lower(n *Node, in, out int, s scope, own memory) (memory, err
 			n.In, n.Out, c.prog.Cells[in].Type.Name, c.prog.Cells[out].Type.Name)
 	}
 	info := &kernel.Info{
-		Path: where(n, path), Limits: s.info.Limits, Forked: s.forked, Catch: s.catch, Mark: s.info.Mark, Auth: s.info.Auth,
+		Path: where(n, path), Limits: s.info.Limits, Forked: s.forked, Catch: s.catch, Retry: s.retry, Mark: s.info.Mark, Auth: s.info.Auth,
 	}
 	limit, err := c.settings(n, info, s)
 	if err != nil {
@@ -183,10 +189,20 @@ func (c *compiler) lower(n *Node, in, out int, s scope, own memory) (memory, err
 	if limit.entered {
 		c.emit(kernel.Op{Kind: kernel.OpEnter, N: limit.index, Info: s.info})
 	}
-	inner := scope{info: info, path: path, catch: s.catch, forked: s.forked}
+	if s.retry > 0 && n.has(settings.OptEffect) {
+		return memory{}, errorAt(where(n, path), "is marked Effect, which never runs twice, inside a Retry")
+	}
+	inner := scope{info: info, path: path, catch: s.catch, retry: s.retry, forked: s.forked}
 	switch n.Kind {
 	case Leaf:
 		own = c.leaf(n, in, out, info, own)
+	case BlockingDelay:
+		info.Out = c.typ(n.Out)
+		info.Mark = settings.OptBlocking
+		c.prog.Lanes++
+		c.emit(kernel.Op{Kind: kernel.OpStep, Run: sleep(n.Wait, info.Out), In: in, Out: out, Info: info})
+	case Retry:
+		own, err = c.retry(n, in, out, inner, own)
 	case Delay:
 		info.Out = c.typ(n.Out)
 		c.emit(kernel.Op{Kind: kernel.OpDelay, In: in, Out: out, Wait: n.Wait, Info: info})
@@ -434,4 +450,38 @@ func (c *compiler) conditional(n *Node, in, out int, s scope, own memory) (memor
 	}
 	c.prog.Ops[jump].N = c.here()
 	return all, nil
+}
+
+// sleep is the step of a BlockingDelay.
+func sleep(d time.Duration, t *cells.Type) kernel.Step {
+	return func(ctx *kernel.Context, in, out unsafe.Pointer) error {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			t.Move(out, in)
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (c *compiler) retry(n *Node, in, out int, s scope, own memory) (memory, error) {
+	catch := len(c.prog.Catches)
+	c.prog.Catches = append(c.prog.Catches, kernel.Catch{})
+	c.emit(kernel.Op{Kind: kernel.OpTry, N: catch, Info: s.info})
+	begin, inner := c.here(), s
+	inner.catch, inner.retry = catch, catch
+	to := c.newCell(cells.Cell{Type: c.typ(n.Out), Parent: -1}) // out may be part of a cell that others write, too
+	own, err := c.lower(n.Kids[0], in, to, inner, own)
+	if err != nil {
+		return memory{}, err
+	}
+	r := n.Policy.kernel()
+	r.Cells = [2]int{to, len(c.prog.Cells)}
+	end := c.emit(kernel.Op{Kind: kernel.OpRetry, N: catch, Info: s.info})
+	c.emit(kernel.Op{Kind: kernel.OpMove, In: to, Out: out, Info: s.info})
+	c.prog.Catches[catch] = kernel.Catch{Begin: begin, End: end, Retry: r}
+	return own, nil
 }

@@ -199,7 +199,7 @@ func TestEdges(t *testing.T) {
 
 // A kind that does not exist has a name all the same.
 func TestKindNames(t *testing.T) {
-	for k, want := range map[Kind]string{Leaf: "step", Delay: "delay", Delay + 1: "kind 6", 255: "kind 255"} {
+	for k, want := range map[Kind]string{Leaf: "step", Delay: "delay", Retry: "retry", Retry + 1: "kind 8", 255: "kind 255"} {
 		if k.String() != want {
 			t.Errorf("kind %d is called %q, want %q", uint8(k), k, want)
 		}

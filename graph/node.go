@@ -17,15 +17,17 @@ type Kind uint8
 
 // The kinds of nodes.
 const (
-	Leaf        Kind = iota // Step
-	Sequential              // Kids one after the other
-	Parallel                // Kids on the same input; Out is a slice of what they return
-	Both                    // two Kids on the same input; Out is a struct of two fields
-	Conditional             // Kids are a predicate, what runs if it is true, and what runs if not
-	Delay                   // passes its input on after Wait
+	Leaf          Kind = iota // Step
+	Sequential                // Kids one after the other
+	Parallel                  // Kids on the same input; Out is a slice of what they return
+	Both                      // two Kids on the same input; Out is a struct of two fields
+	Conditional               // Kids are a predicate, what runs if it is true, and what runs if not
+	Delay                     // passes its input on after Wait; the branch is suspended
+	BlockingDelay             // the same, but it holds a goroutine
+	Retry                     // its Kid, again while it fails
 )
 
-var kindNames = [...]string{"step", "sequential", "parallel", "both", "conditional", "delay"}
+var kindNames = [...]string{"step", "sequential", "parallel", "both", "conditional", "delay", "blocking delay", "retry"}
 
 func (k Kind) String() string {
 	if int(k) < len(kindNames) {
@@ -42,7 +44,8 @@ type Node struct {
 	Kids    []*Node
 	Step    kernel.Step   // of a Leaf
 	Into    bool          // the Leaf's output cell is engine memory that it fills
-	Wait    time.Duration // of a Delay
+	Wait    time.Duration // of a Delay or BlockingDelay
+	Policy  RetryPolicy   // of a Retry
 	Options []settings.Option
 	Err     error // why it cannot be compiled
 }
@@ -61,6 +64,9 @@ func (n *Node) label() string {
 		if o.Kind == settings.OptName {
 			name = o.Text
 		}
+	}
+	if name == "" && n.Kind == BlockingDelay {
+		return Delay.String()
 	}
 	if name == "" && n.Kind != Sequential {
 		return n.Kind.String()
@@ -88,6 +94,9 @@ func (n *Node) version() (v string) {
 	}
 	return v
 }
+
+// delays reports whether n is a delay of either kind.
+func (n *Node) delays() bool { return n.Kind == Delay || n.Kind == BlockingDelay }
 
 func (n *Node) has(k settings.Kind) bool {
 	for _, o := range n.Options {

@@ -43,6 +43,7 @@ type planNode struct {
 	In       string                     `json:"in"`
 	Out      string                     `json:"out"`
 	Wait     string                     `json:"wait,omitempty"`
+	Retry    *retryForm                 `json:"retry,omitempty"`
 	Timeout  string                     `json:"timeout,omitempty"`
 	Deadline string                     `json:"deadline,omitempty"`
 	Marks    []string                   `json:"marks,omitempty"`
@@ -82,7 +83,13 @@ func describeNode(n *Node, path string, used paths) (*planNode, error) {
 	if n.Kind == Leaf && d.Version == "" {
 		return nil, errorAt(path, "%w: give it one with layers.Version", ErrUnversioned)
 	}
-	if n.Kind == Delay {
+	if n.Kind == Retry {
+		if n.Policy.When != nil && d.Version == "" {
+			return nil, errorAt(path, "%w for its When: give it one with layers.Version", ErrUnversioned)
+		}
+		d.Retry = n.Policy.form()
+	}
+	if n.delays() {
 		d.Wait = n.Wait.String()
 	}
 	if err := d.describeOptions(n); err != nil {
@@ -181,7 +188,7 @@ func sortedSet(s []string) []string {
 
 var opNames = map[kernel.OpKind]string{
 	kernel.OpStep: "step", kernel.OpDelay: "delay", kernel.OpEnter: "enter", kernel.OpExit: "exit",
-	kernel.OpFork: "fork", kernel.OpJoin: "join", kernel.OpRaise: "raise", kernel.OpBranch: "branch",
+	kernel.OpTry: "try", kernel.OpRetry: "retry", kernel.OpFork: "fork", kernel.OpJoin: "join", kernel.OpRaise: "raise", kernel.OpBranch: "branch",
 	kernel.OpJump: "jump", kernel.OpMove: "move", kernel.OpEnd: "end",
 }
 
@@ -217,6 +224,8 @@ func (p *WorkflowPlan) Explain() string {
 			b.WriteString("  " + limit(prog.Limits[o.N]))
 		case kernel.OpFork:
 			fmt.Fprintf(&b, "  %d branches", len(prog.Forks[o.N].Starts))
+		case kernel.OpRetry:
+			fmt.Fprintf(&b, "  from %d, up to %d times", prog.Catches[o.N].Begin, prog.Catches[o.N].Retry.Max)
 		case kernel.OpBranch:
 			fmt.Fprintf(&b, "  else to %d", o.N)
 		case kernel.OpJump:

@@ -1,12 +1,14 @@
 package graph
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,9 +50,10 @@ var randomTypes = []reflect.Type{
 // forest grows random trees of modules and knows, by itself, what they return.
 type forest struct {
 	*rand.Rand
-	leaves int
-	do     map[*Node]func(in, out reflect.Value)
-	all    []*Node
+	leaves  int
+	retries int // round the node that grows
+	do      map[*Node]func(in, out reflect.Value)
+	all     []*Node
 }
 
 func newForest(seed uint64) *forest {
@@ -62,11 +65,18 @@ func (f *forest) typ() reflect.Type { return randomTypes[f.IntN(len(randomTypes)
 func (f *forest) node(in, out reflect.Type, depth int) *Node {
 	n := &Node{In: in, Out: out}
 	f.all = append(f.all, n)
-	kind := Kind(f.IntN(int(Delay) + 1))
+	kind := Kind(f.IntN(int(Retry) + 1))
 	switch pair := out.Kind() == reflect.Struct && out.NumField() == 2; {
 	case depth == 0:
 	case kind == Delay && in == out:
 		n.Kind, n.Wait = Delay, time.Duration(f.IntN(2))
+	case kind == BlockingDelay && in == out:
+		n.Kind, n.Wait = BlockingDelay, time.Duration(f.IntN(2))
+	case kind == Retry:
+		n.Kind, n.Policy = Retry, RetryPolicy{Base: 1}
+		f.retries++
+		n.Kids = []*Node{f.node(in, out, depth-1)}
+		f.retries--
 	case kind == Sequential:
 		n.Kind = Sequential
 		for range f.IntN(3) {
@@ -125,7 +135,15 @@ func (f *forest) leaf(n *Node) {
 		}
 	}
 	f.do[n] = do
-	n.Step = func(_ *kernel.Context, in, out unsafe.Pointer) error {
+	fails := 0 // attempts, after they have written what is not to be seen
+	if f.retries > 0 {
+		fails = f.IntN(DefaultRetries + 1)
+	}
+	n.Step = func(c *kernel.Context, in, out unsafe.Pointer) error {
+		if kernel.RetryCount(c) < fails {
+			fill(rand.New(rand.NewPCG(salt, 1)), reflect.NewAt(n.Out, out).Elem(), 3)
+			return context.DeadlineExceeded
+		}
 		do(reflect.NewAt(n.In, in).Elem(), reflect.NewAt(n.Out, out).Elem())
 		return nil
 	}
@@ -211,8 +229,10 @@ func (f *forest) eval(n *Node, in reflect.Value) reflect.Value {
 	switch n.Kind {
 	case Leaf:
 		f.do[n](in, out)
-	case Delay:
+	case Delay, BlockingDelay:
 		out.Set(in)
+	case Retry:
+		return f.eval(n.Kids[0], in)
 	case Sequential:
 		for _, k := range n.Kids {
 			in = f.eval(k, in)
@@ -266,7 +286,8 @@ func (f *forest) runs(t *testing.T, root *Node, plan *WorkflowPlan, calls int, s
 		}
 	}
 	s := e.Stats()
-	if s.Calls != int64(calls) || s.Inside != 0 || s.Abandoned != 0 {
+	retries := slices.ContainsFunc(plan.Program().Catches, func(c kernel.Catch) bool { return c.Retry != nil })
+	if s.Calls != int64(calls) || s.Inside != 0 || s.Abandoned != 0 && !retries { // a failed attempt leaves siblings alone
 		t.Fatalf("stats %+v", s)
 	}
 	return s.Spread
@@ -367,7 +388,7 @@ func (f *forest) damage(n *Node) {
 		n.In = nil
 	case c == 3:
 		n.Out = nil
-	case c == 4:
+	case c == 4 && n.Kind != Retry: // its leaves count on it
 		n.Kind = Kind(f.IntN(8))
 	case c == 5 && n.Kind == Leaf:
 		n.Step = nil

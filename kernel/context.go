@@ -40,6 +40,7 @@ type view struct {
 	set      []settings.Setting
 	meta     []settings.Pair
 	auth     *settings.Credentials
+	retries  int
 	id       uint64
 }
 
@@ -149,6 +150,19 @@ func Auth(ctx context.Context) any {
 	return nil
 }
 
+// RetryCount returns how often the innermost Retry round the step of ctx has begun again, or that round
+// the step that made the call; 0 if there is none.
+func RetryCount(ctx context.Context) int {
+	for c := stepContext(ctx); c != nil; {
+		v := c.look()
+		if v.step.Retry > 0 {
+			return v.retries
+		}
+		c = stepContext(v.parent)
+	}
+	return 0
+}
+
 // StepID returns a number that this run of this step alone has within the process, 0 outside a step.
 func StepID(ctx context.Context) uint64 {
 	c := stepContext(ctx)
@@ -187,9 +201,11 @@ func (c *Context) look() view {
 		return c.view
 	}
 	f := c.strand.frame
+	info := f.ops[c.strand.pc].info
 	return view{
 		parent:   f.parent,
-		step:     f.ops[c.strand.pc].info,
+		step:     info,
+		retries:  f.catches[info.Retry].retries,
 		deadline: noDeadline,
 		set:      f.set,
 		meta:     f.meta,
@@ -230,6 +246,7 @@ func (f *Frame) snapshot(pc int32) view {
 		parent:   f.parent,
 		step:     info,
 		deadline: f.deadline(info),
+		retries:  f.catches[info.Retry].retries,
 		set:      append([]settings.Setting(nil), f.set...),
 		meta:     append([]settings.Pair(nil), f.meta...),
 		auth:     f.auth,

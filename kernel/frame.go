@@ -57,7 +57,6 @@ type Frame struct {
 	set         []settings.Setting
 	meta        []settings.Pair
 	auth        *settings.Credentials
-	id          uint64 // 0: nobody has asked
 
 	trace    *TraceHandle
 	began    int64      // start of the call
@@ -70,7 +69,7 @@ type Frame struct {
 	target  []int32 // where an op of the program went in ops; where the next one went if it was skipped
 	joins   []join
 	spreads []spread // by Fork; nil unless the engine has found calls that are worth it
-	caught  []error  // of WaitAll branches, by Catch
+	catches []caught
 	wake    chan *laneRun
 	timer   *time.Timer
 }
@@ -78,15 +77,15 @@ type Frame struct {
 func (e *Engine) newFrame(s *slot) *Frame {
 	p := e.prog
 	f := &Frame{
-		engine: e,
-		sched:  e.sched,
-		slot:   s,
-		eager:  invariants.On,
-		limits: make([]limit, len(p.Limits)),
-		cells:  cells.New(p.Cells),
-		joins:  make([]join, len(p.Forks)),
-		caught: make([]error, len(p.Catches)),
-		wake:   make(chan *laneRun, p.Lanes),
+		engine:  e,
+		sched:   e.sched,
+		slot:    s,
+		eager:   invariants.On,
+		limits:  make([]limit, len(p.Limits)),
+		cells:   cells.New(p.Cells),
+		joins:   make([]join, len(p.Forks)),
+		catches: make([]caught, len(p.Catches)),
+		wake:    make(chan *laneRun, p.Lanes),
 	}
 	f.main.frame, f.main.last = f, math.MaxInt32
 	f.main.ctx = &Context{strand: &f.main}
@@ -155,17 +154,18 @@ func (s *strand) goexit() {
 	f.Release()
 }
 
-// callIDs numbers the calls in which somebody asked for a step's id.
+// callIDs numbers the calls, and their attempts, in which somebody asked for a step's id.
 var callIDs atomic.Uint64
 
 const stepBits = 20 // of a step id; the rest numbers the call
 
 func (f *Frame) stepID(pc int32) uint64 {
-	if f.id == 0 {
-		f.id = callIDs.Add(1) << stepBits
+	id := &f.catches[f.ops[pc].info.Retry].id
+	if *id == 0 {
+		*id = callIDs.Add(1) << stepBits
 		f.use()
 	}
-	return f.id | uint64(pc)
+	return *id | uint64(pc)
 }
 
 // Release gives the Frame back, or leaves it to the garbage collector if an abandoned run may still
@@ -206,10 +206,10 @@ func (f *Frame) clean() {
 	if f.extra {
 		f.extra = false
 		f.eager = invariants.On
-		f.trace, f.auth, f.id = nil, nil, 0
+		f.trace, f.auth = nil, nil
 		clear(f.set)
 		clear(f.meta)
-		clear(f.caught)
+		clear(f.catches)
 		f.set, f.meta, f.main.ready = f.set[:0], f.meta[:0], f.main.ready[:0]
 	}
 	f.cells.Clean()

@@ -153,7 +153,7 @@ func (s *strand) onBeat(o *op) (*op, error) {
 	return o, nil
 }
 
-// late ends the call, or the WaitAll branch that o is in, because a limit round o is over and the step
+// late ends the call, or the WaitAll branch or attempt that o is in, because a limit round o is over and the step
 // at pc overran it.
 func (s *strand) late(o *op, pc int32) (*op, error) {
 	f := s.frame
@@ -202,6 +202,10 @@ func (s *strand) exec(o *op) (*op, error) {
 		if o.in == unsafe.Pointer(s) {
 			return nil, nil
 		}
+	case OpTry:
+		f.catches[o.n] = caught{}
+	case OpRetry:
+		return s.retry(o)
 	case OpRaise:
 		if err := f.firstCaught(int(o.n)); err != nil {
 			return s.caughtBy(o.info.Catch, err)
@@ -257,7 +261,7 @@ func (s *strand) stepFailed(pc int32, start int64, err error) (*op, error) {
 // fail says where err happened.
 func (f *Frame) fail(pc int32, err error) error { return &StepError{f.ops[pc].info.Path, err} }
 
-// caughtBy notes err as what ends a WaitAll branch and returns the op that joins it, or ends the call.
+// caughtBy notes err at its Catch and returns the op there, or ends the call.
 func (s *strand) caughtBy(catch int, err error) (*op, error) {
 	f := s.frame
 	if catch == 0 {
@@ -269,7 +273,7 @@ func (s *strand) caughtBy(catch int, err error) (*op, error) {
 		return nil, err
 	}
 	f.use()
-	f.caught[catch] = err
+	f.catches[catch].err = err
 	s.abandon(from, to)
 	s.ready = deleteRange(s.ready, from, to)
 	return &f.ops[to], nil
@@ -289,10 +293,10 @@ func deleteRange(pcs []int32, from, to int32) []int32 {
 func (f *Frame) firstCaught(fork int) (err error) {
 	k := &f.engine.prog.Forks[fork]
 	for i := range k.Starts {
-		if e := f.caught[k.Catch+i]; err == nil {
-			err = e
+		if c := &f.catches[k.Catch+i]; err == nil {
+			err = c.err
 		}
-		f.caught[k.Catch+i] = nil
+		f.catches[k.Catch+i].err = nil
 	}
 	return err
 }

@@ -28,7 +28,8 @@ type Info struct {
 	Auth      settings.Option // settings.OptAuth or settings.OptNone
 	Mark      settings.Kind   // settings.OptBlocking, settings.OptComputing or settings.OptNone
 	Forked    bool            // in a Parallel: it has siblings
-	Catch     int             // the WaitAll branch that its error ends; 0: it ends the call
+	Catch     int             // the Catch that its error goes to; 0: it ends the call
+	Retry     int             // the innermost Catch round it that is a Retry; 0: none
 	Out       *cells.Type
 	Placement placement.Detector // of a step without a mark
 }
@@ -44,6 +45,8 @@ const (
 	OpExit                 // and ends: the poll before this op is what matters
 	OpFork                 // the branches of Forks[N] begin
 	OpJoin                 // a branch of Forks[N] ends
+	OpTry                  // the Retry Catches[N] begins
+	OpRetry                // an attempt of it ends
 	OpRaise                // the WaitAll Forks[N] fails with the first error of its branches
 	OpBranch               // jump to N unless the bool in In is true
 	OpJump                 // jump to N
@@ -74,9 +77,11 @@ type Fork struct {
 	Catch  int   // Catches[Catch+i] is branch i of a WaitAll; 0: it fails fast
 }
 
-// Catch is a branch of a WaitAll Parallel: the ops from Begin up to the OpJoin at End.
+// Catch is where errors of the ops from Begin on go: to the op at End, which joins a branch of a WaitAll
+// Parallel or is an OpRetry.
 type Catch struct {
 	Begin, End int
+	Retry      *Retry // nil: a branch
 }
 
 // Program is what Compile emits: immutable, shared by all Frames of an engine.
@@ -86,7 +91,7 @@ type Program struct {
 	In, Out int
 	Limits  []settings.Limit // of With; [0] is the root's, which a call's replaces
 	Forks   []Fork
-	Catches []Catch         // [0] is not used
+	Catches []Catch         // [0] stands for the call
 	Keys    []*settings.Key // what some step reads
 	Lanes   int             // steps that may go to the lane
 	// CopyIn copies an input deeply into fresh memory; nil: it shares nothing that can change.

@@ -88,7 +88,7 @@ func (f *Frame) placed() (kinds []OpKind, suspends []int) {
 			f.lane = true
 		}
 		suspends[i+1] = suspends[i]
-		if kinds[i] == opLane || o.Kind == OpDelay {
+		if kinds[i] == opLane || o.Kind == OpDelay || o.Kind == OpRetry {
 			suspends[i+1]++
 		}
 	}

@@ -60,7 +60,7 @@ func (s *strand) spreadOut(o *op) (*op, error) {
 	s.pc = o.pc
 	start := f.sched.Now()
 	f.deadline(o.info) // these two write; branches must find it done
-	f.stepID(0)
+	f.stepID(o.pc)
 	p.failed.Store(false)
 	p.err = nil
 	for i := range p.branches {

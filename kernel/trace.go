@@ -43,6 +43,7 @@ func (s *strand) span(pc int32, start int64, err error) {
 		StepID:   f.stepID(pc),
 		Start:    time.Duration(start - f.began),
 		Duration: time.Duration(now - start),
+		Retries:  f.catches[o.info.Retry].retries,
 		Err:      err,
 	}
 	if err == nil && o.info.Out != nil {

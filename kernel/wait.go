@@ -199,15 +199,17 @@ func (s *strand) waitOver(i int, now int64) (*op, error) {
 	}
 	s.drop(i)
 	s.pc = w.pc
-	if w.run == nil {
+	next := &f.ops[w.pc+1]
+	if o.kind == OpRetry {
+		next = &f.ops[f.target[f.engine.prog.Catches[o.n].Begin]]
+	} else if w.run == nil {
 		f.move(o)
 	} else if w.run.err != nil {
 		return s.stepFailed(w.pc, w.start, w.run.err)
 	}
-	if f.trace != nil {
+	if f.trace != nil && o.kind != OpRetry {
 		s.span(w.pc, w.start, nil)
 	}
-	next := &f.ops[w.pc+1]
 	if w.deadline <= now { // what follows within the same limit is late
 		for next.kind == OpExit {
 			next = &f.ops[next.pc+1]
@@ -246,10 +248,17 @@ func (s *strand) leave(i int, err error) {
 	if w.run == nil {
 		return
 	}
-	f.lost = true // even if it is done: it has sent itself to f.wake
 	f.engine.abandoned.Add(1)
-	if !w.run.state.CompareAndSwap(runActive, runAbandoned) {
+	if w.run.state.CompareAndSwap(runActive, runAbandoned) {
+		f.lost = true
+	} else {
 		f.engine.abandoned.Add(-1)
+		for w.at == math.MaxInt64 { // it tells us at this moment: who waits next must not find it
+			r := <-f.wake
+			if s.runOver(r); r == w.run {
+				break
+			}
+		}
 	}
 	if f.sched.Now() < w.deadline { // afterwards its own deadline ends it, and says so
 		w.run.ctx.end()

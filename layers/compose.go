@@ -2,7 +2,6 @@ package layers
 
 import (
 	"context"
-	"errors"
 	"reflect"
 	"time"
 
@@ -75,12 +74,34 @@ func Conditional[I, O any](predicate func(context.Context, I) (bool, error), the
 	}}
 }
 
-// BlockingDelay passes its input on after d. The pipeline waits in place; siblings in a Parallel go on.
-// Waiting costs no goroutine, and ends early with the call's deadline or context.
-func BlockingDelay[T any](d time.Duration) Module[T, T] {
-	n := &graph.Node{Kind: graph.Delay, In: reflect.TypeFor[T](), Out: reflect.TypeFor[T](), Wait: d}
-	if d < 0 {
-		n.Err = errors.New("the duration must not be negative, is " + d.String())
+// BlockingDelay passes its input on after d. It holds a goroutine meanwhile, as a call that blocks would:
+// the caller's, or one of the lane under a deadline, under a context that can be cancelled or in a
+// Parallel, whose siblings go on. It ends early with the call's deadline or context.
+func BlockingDelay[T any](d time.Duration) Module[T, T] { return delay[T](graph.BlockingDelay, d) }
+
+// NonBlockingDelay passes its input on after d. It suspends its branch and costs no goroutine: siblings
+// in a Parallel run meanwhile, also on the same one. It ends early with the call's deadline or context.
+func NonBlockingDelay[T any](d time.Duration) Module[T, T] { return delay[T](graph.Delay, d) }
+
+func delay[T any](k graph.Kind, d time.Duration) Module[T, T] {
+	return Module[T, T]{&graph.Node{Kind: k, In: reflect.TypeFor[T](), Out: reflect.TypeFor[T](), Wait: d}}
+}
+
+// RetryPolicy says how often, when and after what errors a Retry runs its Module again.
+type RetryPolicy = graph.RetryPolicy
+
+// Retry runs m again when it fails: by default up to 3 times, after 1, 2 and 4 seconds, if m's own Timeout
+// is over or the error says that it is Temporary or Retryable. It does not wait for an attempt that could
+// only begin at the deadline of the call or of what is round the Retry: the error of the last attempt
+// is returned at once. Steps see kernel.RetryCount; those marked Effect may not stand in a Retry. Of
+// several policies the last holds.
+//
+// A wait costs no goroutine. An attempt that left a blocking step behind, at its Timeout, leaves its memory
+// to it: the next one works in memory of its own, which is allocated.
+func Retry[I, O any](m Module[I, O], policy ...RetryPolicy) Module[I, O] {
+	n := &graph.Node{Kind: graph.Retry, In: reflect.TypeFor[I](), Out: reflect.TypeFor[O](), Kids: []*graph.Node{m.node}}
+	for _, p := range policy {
+		n.Policy = p
 	}
-	return Module[T, T]{n}
+	return Module[I, O]{n}
 }

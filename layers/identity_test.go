@@ -33,7 +33,7 @@ func positive(_ context.Context, v float64) (bool, error) { return v > 0, nil }
 func idPipeline() Module[float64, float64] {
 	scores := Parallel(
 		idStep[float64]("a", "1", Blocking, Timeout(500*time.Millisecond)),
-		Sequential(idStep[float64]("b", "1.2", Pure), BlockingDelay[float64](time.Millisecond)).With(Name("slowly")),
+		Sequential(idStep[float64]("b", "1.2", Pure), NonBlockingDelay[float64](time.Millisecond)).With(Name("slowly")),
 		Conditional(positive, idStep[float64]("yes", "1"), idStep[float64]("no", "1")).With(Version("3")),
 	).With(WaitAll)
 	both := Both(Aggregate(Mean[float64]), Aggregate(Majority[float64])).With(Metadata("k", "v"))
@@ -186,8 +186,8 @@ func TestHashesDiffer(t *testing.T) {
 		"a sequence in one":      Sequential(s, Sequential(s, s)),
 		"one in a sequence":      Sequential(Sequential(s, s), s),
 		"a flat sequence":        Sequential3(s, s, s),
-		"a delay":                Sequential(s, BlockingDelay[float64](time.Second)),
-		"a longer delay":         Sequential(s, BlockingDelay[float64](time.Minute)),
+		"a delay":                Sequential(s, NonBlockingDelay[float64](time.Second)),
+		"a longer delay":         Sequential(s, NonBlockingDelay[float64](time.Minute)),
 		"an order":               Sequential(Parallel(s, s.With(Pure)), reduce),
 		"another order":          Sequential(Parallel(s.With(Pure), s), reduce),
 		"waiting for all":        Sequential(Parallel(s, s.With(Pure)).With(WaitAll), reduce),

@@ -30,7 +30,7 @@ func TestRefusedModules(t *testing.T) {
 		"Func of nil":           {Sequential(ok, Func[int, int]("none", nil)), "none: nil function"},
 		"Into of nil":           {Sequential(ok, Into[int, int]("none", nil)), "none: nil function"},
 		"Of nil":                {Sequential(ok, Of[int, int]("none", nil)), "none: nil function"},
-		"negative delay":        {Sequential(ok, BlockingDelay[int](-ms)).With(Name("top")), "top/delay: the duration must not be negative, is -1ms"},
+		"negative delay":        {Sequential(ok, BlockingDelay[int](-ms)).With(Name("top")), "top/delay: delay must not be negative, is -1ms"},
 	} {
 		if e, err := Compile(c.m); err == nil || err.Error() != c.want || e != nil {
 			t.Errorf("%s: Compile says %v, want %s", name, err, c.want)

@@ -42,17 +42,16 @@ type Memory struct {
 
 // New returns zero values.
 func New(cells []Cell) Memory {
-	m := Memory{cells: cells}
-	m.allocate()
+	m := Memory{At: make([]unsafe.Pointer, len(cells)), cells: cells}
+	m.allocate(0, len(cells))
 	for i := range cells {
 		m.dirty = m.dirty || !cells[i].Type.Flat && cells[i].whole() || invariants.On
 	}
 	return m
 }
 
-func (m *Memory) allocate() {
-	m.At = make([]unsafe.Pointer, len(m.cells))
-	for i := range m.cells {
+func (m *Memory) allocate(from, to int) {
+	for i := from; i < to; i++ {
 		c := &m.cells[i]
 		if c.Parent < 0 {
 			m.At[i] = c.Type.New(c.Width)
@@ -69,17 +68,9 @@ func (m *Memory) allocate() {
 	}
 }
 
-// Leave moves to new memory and leaves the old to somebody who still uses it. Values go along, but those
-// of the cells in fresh are zero: they share nothing with the old ones.
-func (m *Memory) Leave(fresh map[int]bool) {
-	old := m.At
-	m.allocate()
-	for i := range m.cells {
-		if c := &m.cells[i]; c.whole() && !fresh[i] {
-			c.Type.Move(m.At[i], old[i])
-		}
-	}
-}
+// Leave gives the cells in [from, to) new memory with zero values, and leaves the old to somebody who
+// still uses it. None of them may be a part of a cell that is not.
+func (m *Memory) Leave(from, to int) { m.allocate(from, to) }
 
 // Clean makes the memory fit for the next call.
 func (m *Memory) Clean() {

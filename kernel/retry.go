@@ -1,0 +1,65 @@
+package kernel
+
+import (
+	"time"
+
+	"github.com/maida-ai/gomai/sched"
+)
+
+// Retry is the Catch of ops that are run again if they fail. An OpMove hands on what they return.
+type Retry struct {
+	Max   int                             // retries after the first attempt
+	Delay func(retries int) time.Duration // before the next one
+	Again func(err error) bool            // whether err is worth another attempt
+	Cells [2]int                          // from the first on, up to the second, are written by its ops alone
+}
+
+// caught is what a Frame knows of a Catch. The first stands for the call itself.
+type caught struct {
+	err     error
+	retries int
+	id      uint64 // of the attempt, 0: nobody has asked
+}
+
+// retry ends an attempt: it was a success, or it is repeated after a delay, or its error stands. There is
+// no other attempt if it could only begin at the deadline.
+func (s *strand) retry(o *op) (*op, error) {
+	f := s.frame
+	catch, a := &f.engine.prog.Catches[o.n], &f.catches[o.n]
+	err := a.err
+	if err == nil {
+		return &f.ops[o.pc+1], nil
+	}
+	s.pc, a.err = o.pc, nil
+	if a.retries >= catch.Retry.Max || !catch.Retry.Again(err) {
+		return s.caughtBy(o.info.Catch, err)
+	}
+	now, due := f.sched.Now(), f.deadline(o.info)
+	if t, ok := f.parent.Deadline(); ok {
+		due = min(due, f.sched.At(t))
+	}
+	at := sched.Add(now, catch.Retry.Delay(a.retries))
+	if at >= due {
+		return s.caughtBy(o.info.Catch, err)
+	}
+	a.retries++
+	a.id = 0
+	if f.lost {
+		f.leaveCells(catch)
+	}
+	s.waits = append(s.waits, waiting{pc: o.pc, start: now, at: at, deadline: due})
+	return s.next()
+}
+
+// leaveCells leaves the cells that the ops of a Retry write to an abandoned run.
+func (f *Frame) leaveCells(c *Catch) {
+	f.cells.Leave(c.Retry.Cells[0], c.Retry.Cells[1])
+	p := f.engine.prog
+	for i := c.Begin; i <= c.End+1; i++ { // with the OpMove after it
+		for k := f.target[i]; k < f.target[i+1]; k++ {
+			if o := &f.ops[k]; o.kind < opSpread {
+				o.in, o.out = f.cells.At[p.Ops[i].In], f.cells.At[p.Ops[i].Out]
+			}
+		}
+	}
+}
