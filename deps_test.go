@@ -28,7 +28,9 @@ const floors = `
 	internal/labels:     -
 	internal/invariants: -
 	internal/cells:      internal/invariants
+	internal/lane:       -
 	internal/placement:  -
+	internal/realctx:    -
 	internal/settings:   -
 
 	# the numeric column
@@ -39,8 +41,8 @@ const floors = `
 	native:     models metrics quant simd types
 
 	# the execution column
-	sched:      internal/labels internal/invariants
-	kernel:     sched types internal/labels internal/cells internal/invariants internal/placement internal/settings
+	sched:      internal/labels internal/lane internal/invariants
+	kernel:     sched types internal/labels internal/cells internal/invariants internal/placement internal/realctx internal/settings
 	graph:      kernel types internal/cells internal/invariants internal/settings
 	layers:     graph kernel sched types internal/invariants internal/settings
 	workflow:   graph kernel types

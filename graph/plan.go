@@ -217,7 +217,7 @@ func (p *WorkflowPlan) Explain() string {
 		switch o.Kind {
 		case kernel.OpStep:
 			cells := prog.Cells
-			fmt.Fprintf(&b, "  %s -> %s  (%s)", cells[o.In].Type.Name, cells[o.Out].Type.Name, o.Info.Place())
+			fmt.Fprintf(&b, "  %s -> %s  (%s)", cells[o.In].Type.Name, cells[o.Out].Type.Name, place(o.Info))
 		case kernel.OpDelay:
 			fmt.Fprintf(&b, "  %v", o.Wait)
 		case kernel.OpEnter:
@@ -234,4 +234,17 @@ func (p *WorkflowPlan) Explain() string {
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+// place says in words where a step runs at present.
+func place(i *kernel.Info) string {
+	switch {
+	case i.Mark == settings.OptBlocking:
+		return "blocking"
+	case i.Mark == settings.OptComputing:
+		return "computing"
+	case i.OnLane():
+		return "undeclared, on the lane"
+	}
+	return "undeclared, on the caller"
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/maida-ai/gomai/internal/invariants"
+	"github.com/maida-ai/gomai/internal/realctx"
 	"github.com/maida-ai/gomai/internal/settings"
 )
 
@@ -21,8 +22,7 @@ type Context struct {
 	strand *strand // never written after creation
 	mu     sync.Mutex
 	view   // valid once pinned
-	inner  context.Context
-	cancel context.CancelFunc
+	lazy   realctx.Lazy
 }
 
 const (
@@ -182,10 +182,15 @@ func StepID(ctx context.Context) uint64 {
 // Detach returns a context with the values of ctx that has no deadline and is never cancelled, for
 // what outlives the step.
 func Detach(ctx context.Context) context.Context {
+	Keep(ctx)
+	return context.WithoutCancel(orBackground(ctx))
+}
+
+// Keep makes the context of a step fit for goroutines that outlive the step. They find it cancelled then.
+func Keep(ctx context.Context) {
 	if c := stepContext(ctx); c != nil {
 		c.pin()
 	}
-	return context.WithoutCancel(orBackground(ctx))
 }
 
 func orBackground(ctx context.Context) context.Context {
@@ -207,9 +212,9 @@ func (c *Context) look() view {
 		step:     info,
 		retries:  f.catches[info.Retry].retries,
 		deadline: noDeadline,
-		set:      f.set,
-		meta:     f.meta,
-		auth:     f.auth,
+		set:      f.told.Set,
+		meta:     f.told.Metadata,
+		auth:     f.told.Auth,
 	}
 }
 
@@ -247,66 +252,38 @@ func (f *Frame) snapshot(pc int32) view {
 		step:     info,
 		deadline: f.deadline(info),
 		retries:  f.catches[info.Retry].retries,
-		set:      append([]settings.Setting(nil), f.set...),
-		meta:     append([]settings.Pair(nil), f.meta...),
-		auth:     f.auth,
+		set:      append([]settings.Setting(nil), f.told.Set...),
+		meta:     append([]settings.Pair(nil), f.told.Metadata...),
+		auth:     f.told.Auth,
 		id:       f.stepID(pc),
 	}
 }
 
 // end cancels a pinned context when its step is over.
 func (c *Context) end() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.state.Store(ended)
-	if c.cancel != nil {
-		c.cancel()
-	}
+	c.lazy.End()
 }
 
 // real returns the context of package context behind a pinned one.
 func (c *Context) real() context.Context {
 	c.pin()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.inner == nil {
-		if c.deadline == noDeadline || c.state.Load() == ended {
-			c.inner, c.cancel = context.WithCancel(c.parent)
-		} else {
-			c.inner, c.cancel = context.WithDeadline(c.parent, c.strand.frame.sched.Time(c.deadline))
-		}
-		if c.state.Load() == ended {
-			c.cancel()
-		}
+	var deadline time.Time
+	if c.deadline != noDeadline {
+		deadline = c.strand.frame.sched.Time(c.deadline)
 	}
-	return c.inner
+	return c.lazy.Get(c.parent, deadline)
 }
 
 // Done pins and, at its first use, makes a channel.
 func (c *Context) Done() <-chan struct{} { return c.real().Done() }
-
-// cancelKey is the key under which package context looks for its own cancelCtx, learned by being
-// asked. Answering it with the real one lets WithCancel, AfterFunc and Cause work without a goroutine.
-var cancelKey = func() any {
-	var p keyProbe
-	_ = context.Cause(&p)
-	return p.key
-}()
-
-type keyProbe struct {
-	context.Context
-	key any
-}
-
-func (p *keyProbe) Value(key any) any { p.key = key; return nil }
-func (p *keyProbe) Err() error        { return context.Canceled }
 
 // Value pins.
 func (c *Context) Value(key any) any {
 	if key == (nearestKey{}) {
 		return c
 	}
-	if key == cancelKey {
+	if key == realctx.CancelKey {
 		return c.real().Value(key)
 	}
 	c.pin()
@@ -322,10 +299,7 @@ func (c *Context) Err() error {
 		}
 		return c.real().Err()
 	}
-	c.mu.Lock()
-	goesOn := c.inner == nil && c.state.Load() == pinned
-	c.mu.Unlock()
-	if goesOn && c.parent.Err() == nil && c.strand.frame.sched.Now() < c.deadline {
+	if c.lazy.Unused() && c.parent.Err() == nil && c.strand.frame.sched.Now() < c.deadline {
 		return nil
 	}
 	return c.real().Err()

@@ -150,7 +150,16 @@ func (e *Engine) Start(ctx context.Context, opts []settings.Option) (*Frame, err
 	s.pc, f.parent = 0, ctx
 	l := e.prog.Limits[0]
 	if len(opts) > 0 {
-		if err := f.apply(opts, &l); err != nil {
+		f.extra = true
+		err := f.told.Apply(opts, e.prog.Keys)
+		if f.told.Limit != (settings.Limit{}) {
+			l = f.told.Limit // instead of the root's
+		}
+		if f.trace, _ = f.told.Trace.(*TraceHandle); f.trace != nil {
+			f.eager = true
+			*f.trace = TraceHandle{Spans: f.trace.Spans[:0]}
+		}
+		if err != nil {
 			f.Release()
 			return nil, err
 		}
@@ -167,44 +176,6 @@ func (e *Engine) Start(ctx context.Context, opts []settings.Option) (*Frame, err
 		s.want = never
 	}
 	return f, nil
-}
-
-// apply takes the options of a call. l is the root's limit, which a call's replaces.
-func (f *Frame) apply(opts []settings.Option, l *settings.Limit) error {
-	f.extra = true
-	own := settings.Limit{}
-	for i := range opts {
-		o := &opts[i]
-		switch o.Kind {
-		case settings.OptTimeout, settings.OptDeadline:
-			if err := own.Add(*o); err != nil {
-				return &SettingError{Setting: o.Kind.String(), Reason: err.Error()}
-			}
-		case settings.OptMetadata:
-			f.meta = append(f.meta, settings.Pair{Key: o.Name, Value: o.Text})
-		case settings.OptAuth:
-			f.auth, _ = o.Any.(*settings.Credentials)
-		case settings.OptTrace:
-			f.trace, _ = o.Any.(*TraceHandle)
-			if f.trace != nil {
-				f.eager = true
-				*f.trace = TraceHandle{Spans: f.trace.Spans[:0]}
-			}
-		case settings.OptSet, settings.OptSetNamed:
-			s, err := settings.Resolve(o, f.engine.prog.Keys)
-			if err != nil {
-				return err
-			}
-			f.set = append(f.set, s)
-		case settings.OptNone:
-		default:
-			return &SettingError{Setting: o.Kind.String(), Reason: "is no setting of a call"}
-		}
-	}
-	if own != (settings.Limit{}) {
-		*l = own
-	}
-	return nil
 }
 
 // Close is Shutdown without a bound.

@@ -23,14 +23,14 @@ type strand struct {
 	frame    *Frame
 	ctx      *Context
 	pc       int32
-	beat     uint32    // seen last
-	want     uint32    // the beat to go on at, or never: something is to be done before the next step
-	inside   bool      // in the loop or in a copy, where users' functions run
-	boundary int64     // of a traced call: the last step boundary
-	ready    []int32   // branches that can go on
-	waits    []waiting // branches that wait
-	spread   *spread   // of a branch that the crew may run; nil: the caller's own strand
-	last     int32     // the op that ends it
+	beat     uint32  // seen last
+	want     uint32  // the beat to go on at, or never: something is to be done before the next step
+	inside   bool    // in the loop or in a copy, where users' functions run
+	boundary int64   // of a traced call: the last step boundary
+	ready    []int32 // branches that can go on
+	waits    waits   // branches that wait
+	spread   *spread // of a branch that the crew may run; nil: the caller's own strand
+	last     int32   // the op that ends it
 }
 
 // Frame is the memory of one call.
@@ -54,9 +54,7 @@ type Frame struct {
 	lost        bool // an abandoned run may still use the Frame
 	parent      context.Context
 	limits      []limit
-	set         []settings.Setting
-	meta        []settings.Pair
-	auth        *settings.Credentials
+	told        settings.Call
 
 	trace    *TraceHandle
 	began    int64      // start of the call
@@ -206,11 +204,10 @@ func (f *Frame) clean() {
 	if f.extra {
 		f.extra = false
 		f.eager = invariants.On
-		f.trace, f.auth = nil, nil
-		clear(f.set)
-		clear(f.meta)
+		f.trace = nil
+		f.told.Reset()
 		clear(f.catches)
-		f.set, f.meta, f.main.ready = f.set[:0], f.meta[:0], f.main.ready[:0]
+		f.main.ready = f.main.ready[:0]
 	}
 	f.cells.Clean()
 }

@@ -176,11 +176,10 @@ func (s *strand) exec(o *op) (*op, error) {
 		return s.blockingStep(o)
 	case OpDelay:
 		now := f.sched.Now()
-		s.waits = append(s.waits, waiting{
+		return s.wait(waiting{
 			pc: o.pc, start: now, deadline: f.deadline(o.info),
 			at: sched.Add(now, f.engine.prog.Ops[o.n].Wait),
 		})
-		return s.next()
 	case OpEnter:
 		f.limits[o.n] = s.startLimit(f.engine.prog.Limits[o.n])
 	case OpFork:

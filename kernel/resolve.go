@@ -83,7 +83,7 @@ func (f *Frame) placed() (kinds []OpKind, suspends []int) {
 	for i := range p.Ops {
 		o := &p.Ops[i]
 		kinds[i] = o.Kind
-		if o.Kind == OpStep && o.Info.onLane() {
+		if o.Kind == OpStep && o.Info.OnLane() {
 			kinds[i] = opLane
 			f.lane = true
 		}

@@ -47,8 +47,7 @@ func (s *strand) retry(o *op) (*op, error) {
 	if f.lost {
 		f.leaveCells(catch)
 	}
-	s.waits = append(s.waits, waiting{pc: o.pc, start: now, at: at, deadline: due})
-	return s.next()
+	return s.wait(waiting{pc: o.pc, start: now, at: at, deadline: due})
 }
 
 // leaveCells leaves the cells that the ops of a Retry write to an abandoned run.

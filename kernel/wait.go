@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"container/heap"
 	"context"
 	"math"
 	"runtime/debug"
@@ -20,6 +21,35 @@ type waiting struct {
 	run      *laneRun // nil: a delay
 }
 
+// end is when w ends: because it is over, or too late.
+func (w *waiting) end() int64 { return min(w.at, w.deadline) }
+
+// waits is a heap: the first ends first.
+type waits []waiting
+
+func (w waits) Len() int      { return len(w) }
+func (w waits) Swap(i, j int) { w[i], w[j] = w[j], w[i] }
+func (w *waits) Push(x any)   { *w = append(*w, x.(waiting)) }
+
+func (w waits) Less(i, j int) bool {
+	a, b := w[i].end(), w[j].end()
+	return a < b || a == b && w[i].pc < w[j].pc
+}
+
+func (w *waits) Pop() any {
+	last := len(*w) - 1
+	(*w)[last] = waiting{}
+	*w = (*w)[:last]
+	return nil // what it was costs an allocation
+}
+
+// wait suspends a branch and goes on with another.
+func (s *strand) wait(w waiting) (*op, error) {
+	s.waits = append(s.waits, w)
+	heap.Fix(&s.waits, len(s.waits)-1)
+	return s.next()
+}
+
 // laneRun is one run of a step on the lane. It shares its cells with the Frame, so a Frame under an
 // abandoned run is never used again.
 type laneRun struct {
@@ -31,6 +61,7 @@ type laneRun struct {
 	wake    chan *laneRun
 	state   atomic.Uint32
 	ended   int64
+	heard   bool // the caller has received it from wake
 	err     error
 }
 
@@ -74,11 +105,10 @@ func (s *strand) blockingStep(o *op) (*op, error) {
 	if err := f.engine.submit(r); err != nil {
 		return s.stepFailed(o.pc, start, err)
 	}
-	s.waits = append(s.waits, waiting{pc: o.pc, start: start, at: math.MaxInt64, deadline: deadline, run: r})
 	if f.trace != nil {
 		s.boundary = f.sched.Now() // what comes next did not begin earlier
 	}
-	return s.next()
+	return s.wait(waiting{pc: o.pc, start: start, at: math.MaxInt64, deadline: deadline, run: r})
 }
 
 // submit hands r to the lane.
@@ -134,14 +164,9 @@ func (s *strand) next() (*op, error) {
 		for len(f.wake) > 0 {
 			s.runOver(<-f.wake)
 		}
-		now, first, until := f.sched.Now(), -1, int64(math.MaxInt64)
-		for i := range s.waits {
-			if end := s.waits[i].end(); end < until {
-				first, until = i, end
-			}
-		}
+		now, until := f.sched.Now(), s.waits[0].end()
 		if until <= now {
-			return s.waitOver(first, now)
+			return s.waitOver(now)
 		}
 		var over <-chan time.Time
 		if until != math.MaxInt64 {
@@ -152,9 +177,10 @@ func (s *strand) next() (*op, error) {
 			s.runOver(r)
 		case <-over:
 		case <-f.parent.Done():
-			pc, err := s.waits[0].pc, f.parent.Err()
-			s.leave(0, err)
-			return nil, f.fail(pc, err)
+			w, err := s.waits[0], f.parent.Err()
+			heap.Pop(&s.waits)
+			s.leave(w, err)
+			return nil, f.fail(w.pc, err)
 		}
 		if over != nil {
 			f.timer.Stop()
@@ -166,14 +192,14 @@ func (s *strand) next() (*op, error) {
 	}
 }
 
-// end is when w ends: because it is over, or too late.
-func (w *waiting) end() int64 { return min(w.at, w.deadline) }
-
 // runOver notes when the wait for r was over, if somebody still waits for it.
 func (s *strand) runOver(r *laneRun) {
+	r.heard = true
 	for i := range s.waits {
 		if w := &s.waits[i]; w.run == r {
 			w.at = r.ended
+			heap.Fix(&s.waits, i)
+			return
 		}
 	}
 }
@@ -187,17 +213,17 @@ func (f *Frame) wakeAt(ns int64) <-chan time.Time {
 	return f.timer.C
 }
 
-// waitOver ends the wait i. Whether it was in time is a matter of its own end, not of now: its caller may
+// waitOver ends the first wait. Whether it was in time is a matter of its own end, not of now: its caller may
 // have computed in a sibling meanwhile.
-func (s *strand) waitOver(i int, now int64) (*op, error) {
+func (s *strand) waitOver(now int64) (*op, error) {
 	f := s.frame
-	w := s.waits[i]
+	w := s.waits[0]
 	o := &f.ops[w.pc]
+	heap.Pop(&s.waits)
 	if w.deadline <= w.at {
-		s.leave(i, context.DeadlineExceeded)
+		s.leave(w, context.DeadlineExceeded)
 		return s.late(o, w.pc)
 	}
-	s.drop(i)
 	s.pc = w.pc
 	next := &f.ops[w.pc+1]
 	if o.kind == OpRetry {
@@ -220,28 +246,30 @@ func (s *strand) waitOver(i int, now int64) (*op, error) {
 	return next, nil
 }
 
-func (s *strand) drop(i int) {
-	last := len(s.waits) - 1
-	s.waits[i] = s.waits[last]
-	s.waits[last] = waiting{}
-	s.waits = s.waits[:last]
-}
-
 // abandon leaves the waits of the ops in [from, to) alone. Their contexts are cancelled; runs on the
 // lane go on by themselves.
 func (s *strand) abandon(from, to int32) {
-	for i := len(s.waits) - 1; i >= 0; i-- {
-		if pc := s.waits[i].pc; from <= pc && pc < to {
-			s.leave(i, ErrAbandoned)
+	all, kept := s.waits, 0
+	if len(all) == 0 {
+		return
+	}
+	for i := range all {
+		if pc := all[i].pc; pc < from || pc >= to {
+			all.Swap(i, kept)
+			kept++
 		}
 	}
+	s.waits = all[:kept]
+	heap.Init(&s.waits)
+	for _, w := range all[kept:] {
+		s.leave(w, ErrAbandoned)
+	}
+	clear(all[kept:])
 }
 
-// leave gives up the wait i because of err.
-func (s *strand) leave(i int, err error) {
+// leave gives up w, which is no longer among the waits, because of err.
+func (s *strand) leave(w waiting, err error) {
 	f := s.frame
-	w := s.waits[i]
-	s.drop(i)
 	if f.trace != nil {
 		s.span(w.pc, w.start, err)
 	}
@@ -253,11 +281,8 @@ func (s *strand) leave(i int, err error) {
 		f.lost = true
 	} else {
 		f.engine.abandoned.Add(-1)
-		for w.at == math.MaxInt64 { // it tells us at this moment: who waits next must not find it
-			r := <-f.wake
-			if s.runOver(r); r == w.run {
-				break
-			}
+		for !w.run.heard { // it tells us at this moment: who waits next must not find it
+			s.runOver(<-f.wake)
 		}
 	}
 	if f.sched.Now() < w.deadline { // afterwards its own deadline ends it, and says so

@@ -13,7 +13,9 @@ import (
 // Engine runs a compiled Module. It is safe for concurrent use.
 type Engine[I, O any] struct {
 	kernel *kernel.Engine
+	sched  *sched.Sched
 	plan   *graph.WorkflowPlan
+	free   chan *started[O]
 }
 
 // Stats is a snapshot of an engine.
@@ -48,7 +50,7 @@ func Compile[I, O any](m Module[I, O], opts ...Option) (*Engine[I, O], error) {
 	if spread {
 		e.SpreadAlways()
 	}
-	return &Engine[I, O]{e, plan}, nil
+	return &Engine[I, O]{e, s, plan, make(chan *started[O], freeStarted)}, nil
 }
 
 // Call runs the Module on in. An error is a *kernel.StepError with the path of the step that failed,
@@ -71,28 +73,39 @@ func (e *Engine[I, O]) CallInto(ctx context.Context, in I, out *O, opts ...Optio
 		return err
 	}
 	if f.CopiesInput() {
-		own, from := new(I), in // fresh memory, because the result may hold part of it
-		err = f.CopyIn(unsafe.Pointer(own), unsafe.Pointer(&from))
-		*(*I)(f.In()) = *own
-	} else {
-		*(*I)(f.In()) = in
+		in, err = copyIn(f, in)
 	}
 	if err == nil {
+		*(*I)(f.In()) = in
 		err = f.Run()
 	}
 	switch {
 	case err != nil:
 	case f.CopiesOutput():
-		result := (*O)(f.Result()) // by way of a cell, so that out does not escape
-		*result = *out
-		if err = f.CopyOut(); err == nil {
-			*out = *result
-		}
-		*result = *new(O)
+		err = copyOut(f, out)
 	default:
 		*out = *(*O)(f.Out())
 	}
 	f.Release()
+	return err
+}
+
+// copyIn copies in to fresh memory, because the result may hold part of it.
+func copyIn[I any](f *kernel.Frame, in I) (I, error) {
+	own, from := new(I), in
+	err := f.CopyIn(unsafe.Pointer(own), unsafe.Pointer(&from))
+	return *own, err
+}
+
+// copyOut copies the result to what out points to, by way of a cell, so that out does not escape.
+func copyOut[O any](f *kernel.Frame, out *O) error {
+	result := (*O)(f.Result())
+	*result = *out
+	err := f.CopyOut()
+	if err == nil {
+		*out = *result
+	}
+	*result = *new(O)
 	return err
 }
 

@@ -445,7 +445,7 @@ func TestSpawn(t *testing.T) {
 		wantLane(t, s, 1, 0)
 		time.Sleep(time.Second + idleLimit) // they leave, otherwise the bubble would wait for them
 		synctest.Wait()
-		if n, _ := s.second.size(); n != 0 {
+		if n, _ := s.calls.Size(); n != 0 {
 			t.Errorf("%d goroutines are left", n)
 		}
 		s.Close()

@@ -7,7 +7,11 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/maida-ai/gomai/internal/lane"
 )
+
+const idleLimit = lane.IdleLimit
 
 // job is Work made of functions.
 type job struct {
@@ -63,7 +67,7 @@ func TestLaneBounds(t *testing.T) {
 		{[]Option{MaxBlocking(-1)}, DefaultMaxBlocking},
 		{[]Option{MaxBlocking(7)}, 7},
 	} {
-		if got := New(c.opts...).lane.max; got != c.want {
+		if got := New(c.opts...).lane.Max; got != c.want {
 			t.Errorf("New(%v) has a lane of %d, want %d", c.opts, got, c.want)
 		}
 	}

@@ -4,12 +4,13 @@
 package sched
 
 import (
-	"errors"
 	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/maida-ai/gomai/internal/lane"
 )
 
 // DefaultMaxBlocking is the size of a lane that nobody configured, in goroutines.
@@ -17,18 +18,21 @@ const DefaultMaxBlocking = 10_000
 
 var (
 	// ErrOverloaded is returned at once when the lane has no goroutine left for a blocking step.
-	ErrOverloaded = errors.New("sched: the blocking lane is full")
+	ErrOverloaded = lane.ErrOverloaded
 	// ErrClosed is returned for a blocking step that comes after Close.
-	ErrClosed = errors.New("sched: closed")
+	ErrClosed = lane.ErrClosed
 )
+
+// Work is what a goroutine of the lane does.
+type Work = lane.Work
 
 // Sched is a clock, a lane and a crew. One is enough for a process; engines share it. One that is made and
 // closed inside a testing/synctest bubble works there, so pipelines can be tested in fake time.
 type Sched struct {
-	clock  clock
-	lane   lane // of Go
-	second lane // of Spawn
-	crew   crew
+	clock clock
+	lane  lane.Lane // of Go
+	calls lane.Lane // of Spawn
+	crew  crew
 }
 
 // Option configures New.
@@ -43,11 +47,11 @@ func MaxBlocking(n int) Option { return Option{maxBlocking: n} }
 func New(opts ...Option) *Sched {
 	s := new(Sched)
 	s.clock.base = time.Now()
-	s.lane.max = DefaultMaxBlocking
-	s.second.max = math.MaxInt
+	s.lane.Max = DefaultMaxBlocking
+	s.calls.Max = math.MaxInt
 	for _, o := range opts {
 		if o.maxBlocking > 0 {
-			s.lane.max = o.maxBlocking
+			s.lane.Max = o.maxBlocking
 		}
 	}
 	return s
@@ -59,8 +63,8 @@ var Default = sync.OnceValue(func() *Sched { return New() })
 // Close sends idle goroutines home; busy ones follow when their work returns. Later work gets ErrClosed
 // or, from Spread, false. The clock goes on for calls that are inside, and stops by itself.
 func (s *Sched) Close() {
-	s.lane.close()
-	s.second.close()
+	s.lane.Close()
+	s.calls.Close()
 	s.crew.resize(closed)
 }
 
@@ -73,25 +77,16 @@ type Stats struct {
 
 // Stats returns a snapshot.
 func (s *Sched) Stats() Stats {
-	n, idle := s.lane.size()
+	n, idle := s.lane.Size()
 	return Stats{Blocking: n, Idle: idle, Ticking: s.clock.beat.Load() != 0}
 }
 
-// Work is what a goroutine of the lane does.
-type Work interface {
-	// Run does it. Nobody catches its panics, so it recovers itself; it may call runtime.Goexit.
-	Run()
-	// Over is called after Run, when the goroutine is free for other work or has left the lane: who
-	// hears of it there may count on a free goroutine. It returns soon.
-	Over()
-}
-
 // Go runs w on the lane. It never waits: without a free goroutine it returns ErrOverloaded.
-func (s *Sched) Go(w Work) error { return s.lane.run(w) }
+func (s *Sched) Go(w Work) error { return s.lane.Go(w) }
 
 // Spawn runs w on a goroutine of a second lane, which is unbounded: for whole calls, which nobody counts
 // as blocking.
-func (s *Sched) Spawn(w Work) error { return s.second.run(w) }
+func (s *Sched) Spawn(w Work) error { return s.calls.Go(w) }
 
 // Crew returns how many loops there are to help with Spread: one less than GOMAXPROCS, which may change
 // at run time; 0 means that everything is computed by its caller. It starts them if need be, and keeps

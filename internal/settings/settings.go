@@ -140,6 +140,51 @@ func (l *Limit) Add(o Option) error {
 	return nil
 }
 
+// Call is what one call is told. Its memory is used again.
+type Call struct {
+	Limit    Limit
+	Set      []Setting
+	Metadata []Pair
+	Auth     *Credentials
+	Trace    any // what Trace was given
+}
+
+// Apply takes opts. keys are those that some step reads.
+func (c *Call) Apply(opts []Option, keys []*Key) error {
+	for i := range opts {
+		o := &opts[i]
+		switch o.Kind {
+		case OptTimeout, OptDeadline:
+			if err := c.Limit.Add(*o); err != nil {
+				return &Error{Setting: o.Kind.String(), Reason: err.Error()}
+			}
+		case OptMetadata:
+			c.Metadata = append(c.Metadata, Pair{o.Name, o.Text})
+		case OptAuth:
+			c.Auth, _ = o.Any.(*Credentials)
+		case OptTrace:
+			c.Trace = o.Any
+		case OptSet, OptSetNamed:
+			s, err := Resolve(o, keys)
+			if err != nil {
+				return err
+			}
+			c.Set = append(c.Set, s)
+		case OptNone:
+		default:
+			return &Error{Setting: o.Kind.String(), Reason: "is no setting of a call"}
+		}
+	}
+	return nil
+}
+
+// Reset forgets what the last call was told.
+func (c *Call) Reset() {
+	clear(c.Set)
+	clear(c.Metadata)
+	*c = Call{Set: c.Set[:0], Metadata: c.Metadata[:0]}
+}
+
 // Resolve resolves a Set option, by its key or by name, against the keys that some step reads.
 func Resolve(o *Option, keys []*Key) (Setting, error) {
 	if o.Kind == OptSet {

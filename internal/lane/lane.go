@@ -1,22 +1,42 @@
-package sched
+// Package lane is a set of goroutines for work that blocks: they are started when they are needed and
+// kept for a while.
+package lane
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"time"
 )
 
-// idleLimit is how long a goroutine of the lane stays without work: at most this, at least half of it.
-const idleLimit = 10 * time.Second
+// IdleLimit is how long a goroutine of the lane stays without work: at most this, at least half of it.
+const IdleLimit = 10 * time.Second
 
-// lane is a bounded set of goroutines for steps that block. Idle ones form a stack: the last to
-// finish is the first to be used, so after a burst those at the bottom have nothing to do and leave.
-type lane struct {
+var (
+	// ErrOverloaded is returned at once when all goroutines are busy.
+	ErrOverloaded = errors.New("sched: the blocking lane is full")
+	// ErrClosed is returned for work that comes after Close.
+	ErrClosed = errors.New("sched: closed")
+)
+
+// Work is what a goroutine of the lane does.
+type Work interface {
+	// Run does it. Nobody catches its panics, so it recovers itself; it may call runtime.Goexit.
+	Run()
+	// Over is called after Run, when the goroutine is free for other work or has left the lane: who
+	// hears of it there may count on a free goroutine. It returns soon.
+	Over()
+}
+
+// Lane is a set of up to Max goroutines. Idle ones form a stack: the last to finish is the first to be
+// used, so after a burst those at the bottom have nothing to do and leave.
+type Lane struct {
+	Max int // not to be changed after the first Go
+
 	mu     sync.Mutex
 	idle   []worker
 	unused int // goroutines at the bottom that were idle all the time since the last reap
 	count  int
-	max    int
 	closed bool
 	reaper *time.Timer
 }
@@ -24,7 +44,8 @@ type lane struct {
 // worker is how an idle goroutine gets work. It is closed when it is to leave.
 type worker chan Work
 
-func (l *lane) run(work Work) error {
+// Go runs work. It never waits: without a free goroutine it returns ErrOverloaded.
+func (l *Lane) Go(work Work) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	n := len(l.idle) - 1
@@ -35,7 +56,7 @@ func (l *lane) run(work Work) error {
 		l.idle[n] <- work // there is room for it
 		l.idle = slices.Delete(l.idle, n, n+1)
 		l.unused = min(l.unused, n)
-	case l.count >= l.max:
+	case l.count >= l.Max:
 		return ErrOverloaded
 	default:
 		l.count++
@@ -45,7 +66,7 @@ func (l *lane) run(work Work) error {
 }
 
 // loop does work and what follows. Work that calls Goexit ends this goroutine, not the lane.
-func (w worker) loop(l *lane, work Work) {
+func (w worker) loop(l *Lane, work Work) {
 	defer func() {
 		l.mu.Lock()
 		l.count--
@@ -67,20 +88,20 @@ func (w worker) loop(l *lane, work Work) {
 }
 
 // park puts w on the stack of idle goroutines.
-func (l *lane) park(w worker) bool {
+func (l *Lane) park(w worker) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return false
 	}
 	if l.idle = append(l.idle, w); l.reaper == nil {
-		l.reaper = time.AfterFunc(idleLimit/2, l.reap)
+		l.reaper = time.AfterFunc(IdleLimit/2, l.reap)
 	}
 	return true
 }
 
 // reap sends those home that had nothing to do since it came last.
-func (l *lane) reap() {
+func (l *Lane) reap() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, w := range l.idle[:l.unused] {
@@ -88,13 +109,14 @@ func (l *lane) reap() {
 	}
 	l.idle = slices.Delete(l.idle, 0, l.unused)
 	if l.unused = len(l.idle); l.unused > 0 {
-		l.reaper.Reset(idleLimit / 2)
+		l.reaper.Reset(IdleLimit / 2)
 	} else {
 		l.reaper = nil
 	}
 }
 
-func (l *lane) close() {
+// Close sends the idle goroutines home; busy ones follow when their work is over.
+func (l *Lane) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
@@ -107,7 +129,8 @@ func (l *lane) close() {
 	}
 }
 
-func (l *lane) size() (count, idle int) {
+// Size returns how many goroutines there are, and how many of them have no work.
+func (l *Lane) Size() (count, idle int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.count, len(l.idle)
