@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -205,16 +206,15 @@ func (c *Context) look() view {
 	if c.left() {
 		return c.view
 	}
-	f := c.strand.frame
-	info := f.ops[c.strand.pc].info
+	return c.strand.frame.view(c.strand.pc)
+}
+
+// view is what the context of the step at pc answers from. It shares the Frame's memory.
+func (f *Frame) view(pc int32) view {
+	info := f.ops[pc].info
 	return view{
-		parent:   f.parent,
-		step:     info,
-		retries:  f.catches[info.Retry].retries,
-		deadline: noDeadline,
-		set:      f.told.Set,
-		meta:     f.told.Metadata,
-		auth:     f.told.Auth,
+		parent: f.parent, step: info, deadline: noDeadline, set: f.told.Set, meta: f.told.Metadata, auth: f.told.Auth,
+		retries: f.catches[info.Retry].retries,
 	}
 }
 
@@ -246,17 +246,10 @@ func (f *Frame) snapshot(pc int32) view {
 	if outer := stepContext(f.parent); outer != nil {
 		outer.pin()
 	}
-	info := f.ops[pc].info
-	return view{
-		parent:   f.parent,
-		step:     info,
-		deadline: f.deadline(info),
-		retries:  f.catches[info.Retry].retries,
-		set:      append([]settings.Setting(nil), f.told.Set...),
-		meta:     append([]settings.Pair(nil), f.told.Metadata...),
-		auth:     f.told.Auth,
-		id:       f.stepID(pc),
-	}
+	v := f.view(pc)
+	v.deadline, v.id = f.deadline(v.step), f.stepID(pc)
+	v.set, v.meta = slices.Clone(v.set), slices.Clone(v.meta)
+	return v
 }
 
 // end cancels a pinned context when its step is over.

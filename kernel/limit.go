@@ -19,12 +19,12 @@ const noDeadline = math.MaxInt64
 
 func (s *strand) startLimit(l settings.Limit) limit {
 	switch {
+	case l.After > 0 && l.After <= sched.Remembered:
+		return limit{after: l.After, beat: s.beat}
 	case !l.At.IsZero():
 		return limit{at: s.frame.sched.At(l.At)}
-	case l.After > sched.Remembered:
-		return limit{at: sched.Add(s.frame.sched.Now(), l.After)}
 	case l.After > 0:
-		return limit{after: l.After, beat: s.beat}
+		return limit{at: sched.Add(s.frame.sched.Now(), l.After)}
 	}
 	return limit{at: noDeadline}
 }

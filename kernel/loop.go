@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"slices"
+	"time"
 	"unsafe"
 
 	"github.com/maida-ai/gomai/internal/invariants"
@@ -21,13 +23,15 @@ func (f *Frame) Run() error {
 func (f *Frame) runObserved() error {
 	f.sampled, f.waited = f.main.beat, 0
 	f.began = f.sched.Now()
-	if f.trace != nil {
-		f.beginTrace()
-		defer f.endTrace()
-	}
+	f.main.boundary = f.began
 	err := f.main.run(0)
 	if f.sampling {
 		f.engine.sample(f.sched.Now() - f.began - f.waited)
+	}
+	if f.trace != nil {
+		f.main.abandon(0, int32(len(f.ops))) // their spans are part of the call
+		f.trace.Start, f.trace.Parent = f.sched.Time(f.began), StepID(f.parent)
+		f.trace.Duration = time.Duration(f.sched.Now() - f.began)
 	}
 	return err
 }
@@ -274,18 +278,8 @@ func (s *strand) caughtBy(catch int, err error) (*op, error) {
 	f.use()
 	f.catches[catch].err = err
 	s.abandon(from, to)
-	s.ready = deleteRange(s.ready, from, to)
+	s.ready = slices.DeleteFunc(s.ready, func(pc int32) bool { return from <= pc && pc < to })
 	return &f.ops[to], nil
-}
-
-func deleteRange(pcs []int32, from, to int32) []int32 {
-	kept := pcs[:0]
-	for _, pc := range pcs {
-		if pc < from || pc >= to {
-			kept = append(kept, pc)
-		}
-	}
-	return kept
 }
 
 // firstCaught returns the error of the first branch, by index, that failed, and forgets them all.

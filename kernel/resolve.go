@@ -1,6 +1,9 @@
 package kernel
 
-import "unsafe"
+import (
+	"slices"
+	"unsafe"
+)
 
 // op is an Op resolved for one Frame: cells are pointers and targets indices in Frame.ops.
 type op struct {
@@ -30,11 +33,8 @@ func (f *Frame) resolve() {
 		f.spreads = make([]spread, len(p.Forks))
 	}
 	kinds, suspends := f.placed()
-	width := make([]int32, len(p.Ops)) // how many ops become of one
-	for i := range width {
-		width[i] = 1
-	}
-	ends := make([]*strand, len(p.Ops)) // the strand that an op ends
+	width := slices.Repeat([]int32{1}, len(p.Ops)) // how many ops become of one
+	ends := make([]*strand, len(p.Ops))            // the strand that an op ends
 	for i := range p.Forks {
 		k := &p.Forks[i]
 		crew := f.spreadable(i, suspends)

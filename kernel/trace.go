@@ -22,17 +22,6 @@ type Span struct {
 	Err      error
 }
 
-func (f *Frame) beginTrace() {
-	f.main.boundary = f.began
-	f.trace.Start = f.sched.Time(f.began)
-	f.trace.Parent = StepID(f.parent)
-}
-
-func (f *Frame) endTrace() {
-	f.main.abandon(0, int32(len(f.ops))) // their spans are part of the call
-	f.trace.Duration = time.Duration(f.sched.Now() - f.began)
-}
-
 // span notes the run of the step at pc, which began at start.
 func (s *strand) span(pc int32, start int64, err error) {
 	f := s.frame

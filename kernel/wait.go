@@ -57,7 +57,6 @@ type laneRun struct {
 	step    Step
 	in, out unsafe.Pointer
 	ctx     *Context
-	pc      int32
 	wake    chan *laneRun
 	state   atomic.Uint32
 	ended   int64
@@ -99,9 +98,7 @@ func (s *strand) blockingStep(o *op) (*op, error) {
 		}
 		return &f.ops[o.pc+1], nil
 	}
-	r := &laneRun{
-		engine: f.engine, step: o.do, in: o.in, out: o.out, ctx: ctx, pc: o.pc, wake: f.wake,
-	}
+	r := &laneRun{engine: f.engine, step: o.do, in: o.in, out: o.out, ctx: ctx, wake: f.wake}
 	if err := f.engine.submit(r); err != nil {
 		return s.stepFailed(o.pc, start, err)
 	}
@@ -113,11 +110,10 @@ func (s *strand) blockingStep(o *op) (*op, error) {
 
 // submit hands r to the lane.
 func (e *Engine) submit(r *laneRun) error {
-	if n := e.onLane.Add(1); e.maxOnLane > 0 && n > e.maxOnLane {
-		e.onLane.Add(-1)
-		return sched.ErrOverloaded
+	err := sched.ErrOverloaded
+	if n := e.onLane.Add(1); e.maxOnLane == 0 || n <= e.maxOnLane {
+		err = e.sched.Go(r)
 	}
-	err := e.sched.Go(r)
 	if err != nil {
 		e.onLane.Add(-1)
 	}
