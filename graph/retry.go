@@ -34,13 +34,13 @@ type RetryPolicy struct {
 func (p RetryPolicy) Check() error {
 	switch {
 	case p.Max < 0:
-		return fmt.Errorf("Max must not be negative, is %d", p.Max)
+		return fmt.Errorf("the policy's Max must not be negative, is %d", p.Max)
 	case p.Base < 0:
-		return fmt.Errorf("Base must not be negative, is %v", p.Base)
+		return fmt.Errorf("the policy's Base must not be negative, is %v", p.Base)
 	case p.Cap < 0:
-		return fmt.Errorf("Cap must not be negative, is %v", p.Cap)
+		return fmt.Errorf("the policy's Cap must not be negative, is %v", p.Cap)
 	case !(p.Jitter >= 0 && p.Jitter <= 1):
-		return fmt.Errorf("Jitter must be from 0 to 1, is %v", p.Jitter)
+		return fmt.Errorf("the policy's Jitter must be from 0 to 1, is %v", p.Jitter)
 	}
 	return nil
 }

@@ -154,12 +154,12 @@ func TestRetryJitter(t *testing.T) {
 
 func TestRefusedRetries(t *testing.T) {
 	for want, p := range map[string]RetryPolicy{
-		"Max must not be negative, is -1":     {Max: -1},
-		"Base must not be negative, is -1ns":  {Base: -1},
-		"Cap must not be negative, is -1s":    {Cap: -sec},
-		"Jitter must be from 0 to 1, is -0.1": {Jitter: -0.1},
-		"Jitter must be from 0 to 1, is 1.5":  {Jitter: 1.5},
-		"Jitter must be from 0 to 1, is NaN":  {Jitter: math.NaN()},
+		"the policy's Max must not be negative, is -1":     {Max: -1},
+		"the policy's Base must not be negative, is -1ns":  {Base: -1},
+		"the policy's Cap must not be negative, is -1s":    {Cap: -sec},
+		"the policy's Jitter must be from 0 to 1, is -0.1": {Jitter: -0.1},
+		"the policy's Jitter must be from 0 to 1, is 1.5":  {Jitter: 1.5},
+		"the policy's Jitter must be from 0 to 1, is NaN":  {Jitter: math.NaN()},
 	} {
 		var failed *graph.CompileError
 		_, err := Compile(sum(plus(1), Sequential(plus(1), Retry(plus(1), p))).With(Name("top")))

@@ -67,7 +67,7 @@ func TestStartWaitOnce(t *testing.T) {
 		if _, err := p.Wait(t.Context()); err != ErrDone {
 			t.Errorf("a Pending of before: %v", err)
 		}
-		if _, err := next.Wait(nil); err != nil {
+		if _, err := next.Wait(context.Background()); err != nil {
 			t.Error(err)
 		}
 		if _, err := (Pending[int]{}).Wait(t.Context()); err != ErrDone {
