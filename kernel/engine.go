@@ -66,6 +66,9 @@ func NewEngine(p *Program, s *sched.Sched, maxBlocking int) *Engine {
 // tests, and comes before the first call.
 func (e *Engine) SpreadAlways() {
 	e.always = true
+	for i := range e.profits {
+		e.profits[i].Always = true
+	}
 	e.spreads.Store(e.sched.Crew() > 0)
 }
 

@@ -36,7 +36,7 @@ type spread struct {
 // does nothing: the branches follow it in the array.
 func spreadOp(_ *Context, in, _ unsafe.Pointer) error {
 	p := (*spread)(in)
-	if p.calls%placement.MeasureEvery == 0 || !p.profit.Small() {
+	if !p.profit.Stays(p.calls) {
 		return errNoStep
 	}
 	p.calls++
@@ -67,12 +67,7 @@ func (s *strand) spreadOut(o *op) (*op, error) {
 		b := &p.branches[i]
 		b.beat, b.want, b.boundary = s.beat, s.want, start
 	}
-	wake := placement.Stay
-	if f.engine.always {
-		wake = len(p.branches)
-	} else if p.calls%placement.MeasureEvery != 0 {
-		wake = p.profit.Wake(len(p.branches), f.sched.Helpers(), s.beat)
-	}
+	wake := p.profit.Wake(p.calls, len(p.branches), f.sched.Helpers(), s.beat)
 	p.calls++
 	if wake != placement.Stay && f.sched.Spread(p, len(p.branches), wake) {
 		f.engine.spread.Add(1)

@@ -12,8 +12,8 @@ const (
 	Worthwhile = 1500
 
 	worthWaking = 150_000 // ns of work for which parked helpers are woken
-	// MeasureEvery is how many runs there are to one that stays on its goroutine to be timed.
-	MeasureEvery = 64
+	// Of so many runs one stays on its goroutine to be timed.
+	measureEvery = 64
 
 	maxBackoff = 10 // what gained nothing is tried again after up to 2^maxBackoff runs or beats
 	worthCalls = 4  // calls in a row that were long let an engine spread its Parallels
@@ -25,21 +25,28 @@ const Stay = -1
 // Profit is what is known of a Parallel: what its branches cost one after the other, and whether
 // handing them to helpers was faster. The zero value knows nothing.
 type Profit struct {
+	Always bool          // hand over in any case: for tests
 	work   atomic.Int64  // ns of the branches, one after the other; 0: not known
 	losses atomic.Int32  // how often in a row handing over was slower than that
 	skip   atomic.Int32  // runs to go before it is tried again
 	trial  atomic.Uint32 // the beat from which on a helper may be woken on trial
-	_      [40]byte
+	_      [32]byte
 }
 
-// Small reports whether the branches are not worth handing over, as far as is known.
-func (p *Profit) Small() bool { return p.work.Load() < Worthwhile }
+// Stays reports whether the branches are known to be not worth handing over. run counts the runs of a
+// Parallel.
+func (p *Profit) Stays(run uint32) bool {
+	return run%measureEvery != 0 && !p.Always && p.work.Load() < Worthwhile
+}
 
 // Wake says how many parked helpers are to be woken for n branches, or Stay. helpers is how many look
 // for work already, beat the number of the present millisecond: on trial, one is woken in each.
-func (p *Profit) Wake(n, helpers int, beat uint32) int {
+func (p *Profit) Wake(run uint32, n, helpers int, beat uint32) int {
+	if p.Always {
+		return n
+	}
 	work := p.work.Load()
-	if work < Worthwhile {
+	if run%measureEvery == 0 || work < Worthwhile {
 		return Stay
 	}
 	if p.skip.Load() > 0 {

@@ -20,8 +20,8 @@ func TestProfitByWork(t *testing.T) {
 		if c.work > 0 {
 			p = measured(c.work)
 		}
-		if got := p.Wake(8, c.helpers, 5); got != c.want || p.Small() != (c.work < Worthwhile) {
-			t.Errorf("8 branches of %d ns with %d helpers: %d, small: %v, want %d", c.work, c.helpers, got, p.Small(), c.want)
+		if got := p.Wake(1, 8, c.helpers, 5); got != c.want || p.Stays(1) != (c.work < Worthwhile) {
+			t.Errorf("8 branches of %d ns with %d helpers: %d, stays: %v, want %d", c.work, c.helpers, got, p.Stays(1), c.want)
 		}
 	}
 }
@@ -31,8 +31,24 @@ func TestProfitFollowsWork(t *testing.T) {
 	for range 20 {
 		p.Learn(10, Stay, 1)
 	}
-	if !p.Small() {
+	if !p.Stays(1) {
 		t.Error("20 short runs did not make long work small")
+	}
+}
+
+// One run of 64 stays, to be timed, unless everything is handed over.
+func TestProfitMeasures(t *testing.T) {
+	p := measured(Worthwhile)
+	for run := range uint32(200) {
+		if got := p.Wake(run, 8, 1, 1); (got == Stay) != (run%64 == 0) || p.Stays(run) {
+			t.Errorf("run %d: %d, stays: %v", run, got, p.Stays(run))
+		}
+		if small := new(Profit); small.Stays(run) != (run%64 != 0) {
+			t.Errorf("run %d of small work stays: %v", run, small.Stays(run))
+		}
+		if always := (&Profit{Always: true}); always.Stays(run) || always.Wake(run, 8, 0, 1) != 8 {
+			t.Errorf("run %d is not handed over", run)
+		}
 	}
 }
 
@@ -42,7 +58,7 @@ func TestProfitTrials(t *testing.T) {
 	beat, trials := uint32(1), []uint32{}
 	for ; beat < 5000; beat++ {
 		for range 3 {
-			if p.Wake(2, 0, beat) == 1 {
+			if p.Wake(1, 2, 0, beat) == 1 {
 				trials = append(trials, beat)
 				p.Learn(Worthwhile+1, 1, beat)
 			}
@@ -57,11 +73,11 @@ func TestProfitTrials(t *testing.T) {
 		t.Fatalf("%d trials in 5,000 beats", len(trials))
 	}
 	beat += 1 << maxBackoff
-	if p.Wake(2, 0, beat) != 1 || p.Wake(2, 0, beat) != Stay {
+	if p.Wake(1, 2, 0, beat) != 1 || p.Wake(1, 2, 0, beat) != Stay {
 		t.Fatal("not one trial in the beat after the pause")
 	}
 	p.Learn(Worthwhile-1, 1, beat) // it gained
-	if p.Wake(2, 0, beat+1) != 1 {
+	if p.Wake(1, 2, 0, beat+1) != 1 {
 		t.Error("no trial in the beat after one that gained")
 	}
 }
@@ -69,7 +85,7 @@ func TestProfitTrials(t *testing.T) {
 func TestProfitBacksOff(t *testing.T) {
 	p := measured(Worthwhile)
 	pause := func() (n int) {
-		for p.Wake(2, 1, 1) == Stay {
+		for p.Wake(1, 2, 1, 1) == Stay {
 			n++
 		}
 		return n
