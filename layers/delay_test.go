@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"runtime"
@@ -14,6 +15,15 @@ import (
 
 // tenfold returns m ten times.
 func tenfold(m Module[int, int]) []Module[int, int] { return slices.Repeat([]Module[int, int]{m}, 10) }
+
+// inThisBubble counts goroutines of the caller's bubble.
+func inThisBubble() int64 {
+	buf := make([]byte, 1<<20)
+	buf = buf[:runtime.Stack(buf, true)]
+	first, _, _ := bytes.Cut(buf, []byte("]")) // goroutine 7 [running, synctest bubble 3
+	_, bubble, _ := bytes.Cut(first, []byte("synctest bubble "))
+	return int64(bytes.Count(buf, append([]byte("synctest bubble "), append(bubble, ']')...)))
+}
 
 // Ten delays in a Parallel take the time of one, the NonBlocking ones on the goroutine of the caller, the
 // Blocking ones on one each.
@@ -36,11 +46,11 @@ func TestDelaysInParallel(t *testing.T) {
 			for _, opts := range [][]Option{nil, {Timeout(time.Hour)}, {Trace(new(TraceHandle))}} {
 				for _, ctx := range []context.Context{context.Background(), t.Context()} {
 					time.Sleep(time.Minute) // until idle goroutines of the lane have left
-					before := int64(runtime.NumGoroutine())
+					before := inThisBubble()
 					var during Stats
 					var more int64
 					time.AfterFunc(50*ms+500*µs, func() { // between two beats; it counts itself
-						during, more = e.Stats(), int64(runtime.NumGoroutine())-before-1
+						during, more = e.Stats(), inThisBubble()-before-1
 					})
 					start := time.Now()
 					got, err := e.Call(ctx, 7, opts...)
