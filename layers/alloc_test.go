@@ -227,6 +227,60 @@ func TestTwoCallersAllocateNothing(t *testing.T) {
 	}
 }
 
+// Branches that are handed to the crew cost nothing, either. Mallocs counts those of all goroutines, the
+// runtime's own as well, which allocates now and then: one measurement of five without any is enough.
+func TestSpreadAllocatesNothing(t *testing.T) {
+	if invariants.On {
+		t.Skip("invariants allocate")
+	}
+	const calls = 2000
+	reads := Into("reads", func(ctx context.Context, in int64, out *int64) error {
+		*out = in + int64(allocRate.Get(ctx)) + int64(len(kernel.Metadata(ctx, "user")))
+		return ctx.Err()
+	}).With(Reads(allocRate, allocOn))
+	list := Into("list", func(_ context.Context, n int64, out *[]int64) error { *out = append((*out)[:0], n, n); return nil })
+	for name, m := range map[string]Module[int64, int64]{
+		"one after the other": Sequential(Parallel(reads, reads.With(Timeout(time.Hour)), inc(0), chain10()), Into("sum", sumInto)),
+		"one in the other":    Sequential(Parallel(Sequential(reads, diamond10()), diamond10()), Into("sum", sumInto)),
+		"all wait":            Sequential(Parallel(reads, reads).With(WaitAll), Into("sum", sumInto)),
+		"lists": Sequential3(reads, Parallel(list, list), Into("rows", func(_ context.Context, rows [][]int64, out *int64) error {
+			*out = rows[0][0] + rows[1][1]
+			return nil
+		})),
+		"beside a delay": Sequential(Parallel(NonBlockingDelay[int64](1), reads, reads), Into("sum", sumInto)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := must(t, m.With(Computing), On(withCrew(t, 2)), spreading)
+			var out int64
+			run := func(ctx context.Context) {
+				for i := range int64(calls) {
+					if err := e.CallInto(ctx, i, &out, Timeout(time.Minute+time.Duration(i)), allocRate.Set(float64(i)), allocOn.Set(i%2 == 0), Metadata("user", "me")); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			for _, ctx := range []context.Context{context.Background(), httpContext(t)} {
+				run(ctx) // its Frame, and what the loops need
+				least := ^uint64(0)
+				for try := 0; try < 5 && least > 0; try++ {
+					var before, after runtime.MemStats
+					spread := e.Stats().Spread
+					runtime.ReadMemStats(&before)
+					run(ctx)
+					runtime.ReadMemStats(&after)
+					least = min(least, after.Mallocs-before.Mallocs)
+					if n := e.Stats().Spread - spread; n < calls || n%calls != 0 {
+						t.Errorf("%d Parallels were handed to the crew in %d calls", n, calls)
+					}
+				}
+				if least > 0 {
+					t.Errorf("%d allocations in %d calls under %v", least, calls, ctx)
+				}
+			}
+		})
+	}
+}
+
 // What the docs say a step on the lane costs.
 func TestLaneAllocations(t *testing.T) {
 	if invariants.On {
