@@ -24,12 +24,14 @@ func (e *Engine) sample(took int64) {
 // spread is a Parallel of which the crew may run branches that cannot suspend.
 type spread struct {
 	profit   *placement.Profit // shared by the Frames of the engine
-	calls    uint32
-	branches []strand
+	branches []strand          // of the goroutine that runs one: strands stay in its cache from call to call
 	starts   []int32
 	end      int32 // where the Frame goes on
-	failed   atomic.Bool
-	err      error // of the branch that failed first
+
+	calls      uint32
+	beat, want uint32 // of the strand that spreads
+	failed     atomic.Bool
+	err        error // of the branch that failed first
 }
 
 // spreadOp is the Step of an opSpread. Most often there is nothing to be gained, and it is a step that
@@ -61,12 +63,8 @@ func (s *strand) spreadOut(o *op) (*op, error) {
 	start := f.sched.Now()
 	f.deadline(o.info) // these two write; branches must find it done
 	f.stepID(o.pc)
+	p.beat, p.want, p.err = s.beat, s.want, nil
 	p.failed.Store(false)
-	p.err = nil
-	for i := range p.branches {
-		b := &p.branches[i]
-		b.beat, b.want, b.boundary = s.beat, s.want, start
-	}
 	wake := p.profit.Wake(p.calls, len(p.branches), f.sched.Helpers(), s.beat)
 	p.calls++
 	if wake != placement.Stay && f.sched.Spread(p, len(p.branches), wake) {
@@ -91,6 +89,7 @@ func (p *spread) Run(i int) {
 		return
 	}
 	s := &p.branches[i]
+	s.beat, s.want = p.beat, p.want
 	if s.frame.trace != nil {
 		s.boundary = s.frame.sched.Now()
 	}

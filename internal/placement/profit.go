@@ -15,7 +15,9 @@ const (
 	// Of so many runs one stays on its goroutine to be timed.
 	measureEvery = 64
 
-	maxBackoff = 10 // what gained nothing is tried again after up to 2^maxBackoff runs or beats
+	patience   = 2  // losses in a row that are taken for chance: pausing would let helpers go to sleep
+	maxPause   = 10 // what goes on losing is tried again after up to 2^maxPause runs
+	maxBackoff = 5  // and a helper is woken on trial every 2^maxBackoff beats at least
 	worthCalls = 4  // calls in a row that were long let an engine spread its Parallels
 )
 
@@ -30,7 +32,9 @@ type Profit struct {
 	losses atomic.Int32  // how often in a row handing over was slower than that
 	skip   atomic.Int32  // runs to go before it is tried again
 	trial  atomic.Uint32 // the beat from which on a helper may be woken on trial
-	_      [32]byte
+	vain   atomic.Int32  // trials in a row that nothing was gained after
+	gained atomic.Bool   // since the last trial
+	_      [24]byte
 }
 
 // Stays reports whether the branches are known to be not worth handing over. run counts the runs of a
@@ -59,10 +63,16 @@ func (p *Profit) Wake(run uint32, n, helpers int, beat uint32) int {
 	if work >= worthWaking {
 		return n - 1
 	}
-	if from := p.trial.Load(); int32(beat-from) >= 0 && p.trial.CompareAndSwap(from, beat+1) {
-		return 1
+	from := p.trial.Load()
+	if int32(beat-from) < 0 || !p.trial.CompareAndSwap(from, beat+1) {
+		return Stay
 	}
-	return Stay
+	if p.gained.Swap(false) {
+		p.vain.Store(0)
+	} else {
+		p.trial.Store(beat + 1<<min(p.vain.Add(1)-1, maxBackoff))
+	}
+	return 1
 }
 
 // Learn notes that the branches took so many nanoseconds: with helpers of whom woken were woken, or on
@@ -75,12 +85,16 @@ func (p *Profit) Learn(took int64, woken int, beat uint32) {
 	case woken == Stay:
 		p.work.Store(work + (took-work)/4)
 	case took < work:
-		p.losses.Store(0)
+		if !p.gained.Load() {
+			p.gained.Store(true)
+			p.trial.Store(beat + 1)
+		}
+		if p.losses.Load() > 0 {
+			p.losses.Store(0)
+		}
+	case woken > 0 && work < worthWaking: // a trial is judged by what follows: helpers take a while to wake up
 	default:
-		n := min(p.losses.Add(1), maxBackoff)
-		if woken > 0 && work < worthWaking {
-			p.trial.Store(beat + 1<<n)
-		} else {
+		if n := min(p.losses.Add(1)-patience, maxPause); n > 0 {
 			p.skip.Store(1 << n)
 		}
 	}

@@ -52,37 +52,45 @@ func TestProfitMeasures(t *testing.T) {
 	}
 }
 
-// On trial a helper is woken once a beat, less often if that gains nothing.
+// On trial a helper is woken, at first once a beat, less often if nothing is gained afterwards.
 func TestProfitTrials(t *testing.T) {
 	p := measured(Worthwhile)
-	beat, trials := uint32(1), []uint32{}
-	for ; beat < 5000; beat++ {
-		for range 3 {
-			if p.Wake(1, 2, 0, beat) == 1 {
-				trials = append(trials, beat)
-				p.Learn(Worthwhile+1, 1, beat)
+	trials := func(from, to uint32, gain bool) (at []uint32) {
+		for beat := from; beat < to; beat++ {
+			for range 3 {
+				switch p.Wake(1, 2, 0, beat) {
+				case 1:
+					at = append(at, beat)
+					p.Learn(2*Worthwhile, 1, beat) // it had to be woken
+					if gain {
+						p.Learn(Worthwhile-1, 0, beat)
+					} else {
+						p.Learn(Worthwhile, Stay, beat)
+					}
+				case Stay:
+				default:
+					t.Fatal("nobody is awake")
+				}
 			}
 		}
+		return at
 	}
-	for i, b := range trials[1:] {
-		if want := min(uint32(1)<<(i+1), 1<<maxBackoff); b-trials[i] != want {
-			t.Errorf("trial %d came %d beats after the one before, want %d", i+1, b-trials[i], want)
+	at := trials(1, 1000, false)
+	for i, b := range at[1:] {
+		if want := uint32(1) << min(i, maxBackoff); b-at[i] != want {
+			t.Errorf("trial %d came %d beats after the one before, want %d", i+1, b-at[i], want)
 		}
 	}
-	if len(trials) < maxBackoff {
-		t.Fatalf("%d trials in 5,000 beats", len(trials))
+	if n := len(at); n < 1000/32 {
+		t.Errorf("%d trials in 1,000 beats", n)
 	}
-	beat += 1 << maxBackoff
-	if p.Wake(1, 2, 0, beat) != 1 || p.Wake(1, 2, 0, beat) != Stay {
-		t.Fatal("not one trial in the beat after the pause")
-	}
-	p.Learn(Worthwhile-1, 1, beat) // it gained
-	if p.Wake(1, 2, 0, beat+1) != 1 {
-		t.Error("no trial in the beat after one that gained")
+	if at := trials(2000, 2100, true); len(at) < 99 {
+		t.Errorf("%d trials in 100 beats in which something was gained", len(at))
 	}
 }
 
-func TestProfitBacksOff(t *testing.T) {
+// What loses with helpers awake pauses, if it goes on.
+func TestProfitPauses(t *testing.T) {
 	p := measured(Worthwhile)
 	pause := func() (n int) {
 		for p.Wake(1, 2, 1, 1) == Stay {
@@ -90,16 +98,29 @@ func TestProfitBacksOff(t *testing.T) {
 		}
 		return n
 	}
-	for i := 1; i <= maxBackoff+2; i++ {
+	lose := func(i, want int) {
+		t.Helper()
 		p.Learn(Worthwhile, 0, 1)
-		if got, want := pause(), 1<<min(i, maxBackoff); got != want {
+		if got := pause(); got != want {
 			t.Errorf("after %d losses: %d runs stay, want %d", i, got, want)
 		}
 	}
-	p.Learn(1, 0, 1)
-	p.Learn(Worthwhile, 0, 1)
-	if got := pause(); got != 2 {
-		t.Errorf("after a gain and a loss: %d runs stay, want 2", got)
+	for range 2 {
+		for i := 1; i <= patience+maxPause+2; i++ {
+			want := 0
+			if i > patience {
+				want = 1 << min(i-patience, maxPause)
+			}
+			lose(i, want)
+		}
+		p.Learn(1, 0, 1)
+	}
+	q := measured(worthWaking)
+	for range patience + 1 {
+		q.Learn(worthWaking, 7, 1)
+	}
+	if q.Wake(1, 8, 0, 1) != Stay {
+		t.Error("long work that loses with helpers woken does not pause")
 	}
 }
 
