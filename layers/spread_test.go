@@ -74,7 +74,9 @@ func meeting(n int) func() {
 }
 
 // pair returns branches that meet. With a crew of one loop the first of them runs on the caller, who
-// takes from the low end, and the last on the loop; those between are left to whoever is done.
+// takes from the low end, and the last on the loop; those between are left to whoever is done. Inside
+// another spread Parallel it takes a crew of more: a loop may be the owner there, whom its own owner,
+// who waits for it, does not help.
 func pair(onCaller, onHelper Module[int, int], between ...Module[int, int]) []Module[int, int] {
 	meet := meeting(2)
 	meets := look("meet", func(context.Context) { meet() })
@@ -275,7 +277,7 @@ func TestSpreadGoexitOnTheCaller(t *testing.T) {
 
 // An error leaves a spread Parallel for what is round it.
 func TestSpreadInsideOthers(t *testing.T) {
-	s := withCrew(t, 2)
+	s := withCrew(t, 4)
 	fail := does("fail", func(context.Context) error { return errSpread })
 	second := Plain("second", func(v []int) (int, error) { return v[1], nil })
 	var ran atomic.Int64
