@@ -11,17 +11,17 @@ PLATFORMS := linux/arm64 darwin/arm64 windows/amd64 js/wasm
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help test need try-weights weights lint unit race noasm invariants cross bench peers benchmarks vuln
+.PHONY: help test need try-weights weights lint unit race noasm invariants soak cross bench peers benchmarks vuln
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 # One after the other, and in this order, also under make -j: each uses all cores, and the cheap ones
 # come first.
-test: ## all checks: set-up, lint, unit, race, noasm, invariants, cross (what CI runs)
+test: ## all checks: set-up, lint, unit, race, noasm, invariants, 20 s of soak, cross (what CI runs)
 	@$(MAKE) --no-print-directory need
 	@$(MAKE) --no-print-directory try-weights
-	@for t in lint unit race noasm invariants cross; do \
+	@for t in lint unit race noasm invariants "soak SOAK=20s" cross; do \
 		echo "== make $$t"; \
 		$(MAKE) --no-print-directory $$t || exit 1; \
 	done
@@ -57,6 +57,11 @@ noasm: ## tests with -tags noasm: plain Go only
 
 invariants: ## tests of the engine with released memory poisoned
 	$(GOTEST) -tags invariants $$($(GO) list ./... | grep -E '/(sched|kernel|graph|layers|steps)(/|$$)')
+
+SOAK ?= 10m
+
+soak: ## put random pipelines under load, for 10 minutes (SOAK=1h: for as long as that)
+	SOAK=$(SOAK) CGO_ENABLED=1 $(GOTEST) -race -timeout 0 -run '^TestSoak$$' -v ./layers
 
 cross: ## build everything for the other platforms
 	@for p in $(PLATFORMS); do \
