@@ -14,9 +14,9 @@ import (
 
 // pending measures what it costs to wait: memory and goroutines.
 func pending(callers, branches int) Group {
-	delay := layers.BlockingDelay[int64](time.Hour)
+	delay := layers.NonBlockingDelay[int64](time.Hour)
 	n := callers * branches
-	delays, deadlines, goroutines := fmt.Sprint(n, " delays"), fmt.Sprint(n, " delays, each with a deadline"), fmt.Sprint("goroutines of ", n, " delays")
+	delays, deadlines, goroutines := fmt.Sprint(n, " delays"), fmt.Sprint(n/2, " delays, each with a deadline"), fmt.Sprint("goroutines of ", n, " delays")
 	each := func() float64 { return float64(runtime.NumGoroutine()) / float64(n) }
 	return Group{
 		Name: "pending timers",
@@ -27,7 +27,7 @@ func pending(callers, branches int) Group {
 		Single: true,
 		Cases: []Case{
 			{Name: delays, Unit: "MB", Open: waiting(callers, branches, delay, memoryInUse)},
-			{Name: deadlines, Unit: "MB", Open: waiting(callers, branches, delay.With(layers.Timeout(time.Minute)), memoryInUse)},
+			{Name: deadlines, Unit: "MB", Open: waiting(callers, branches/2, delay.With(layers.Timeout(time.Minute)), memoryInUse)},
 			{Name: goroutines, Unit: "each", Open: waiting(callers, branches, delay, each)},
 		},
 		Limits: []Limit{
@@ -53,12 +53,14 @@ func waiting(callers, branches int, delay layers.Module[int64, int64], inUse fun
 		var begun atomic.Int64
 		all := make(chan struct{}, 1)
 		begin := layers.Into("begin", func(_ context.Context, in int64, out *int64) error {
-			if *out = in; begun.Add(1) == int64(callers*branches) {
+			if *out = in; begun.Add(1) == int64(callers) {
 				all <- struct{}{}
 			}
 			return nil
 		}).With(layers.Computing)
-		e, err := layers.Compile(layers.Parallel(slices.Repeat([]layers.Module[int64, int64]{layers.Sequential(begin, delay)}, branches)...))
+		modules := slices.Repeat([]layers.Module[int64, int64]{delay}, branches)
+		modules[branches-1] = layers.Sequential(begin, delay) // the last to begin
+		e, err := layers.Compile(layers.Parallel(modules...))
 		if err != nil {
 			return nil, nil, err
 		}

@@ -211,7 +211,7 @@ func (c *Context) look() view {
 
 // view is what the context of the step at pc answers from. It shares the Frame's memory.
 func (f *Frame) view(pc int32) view {
-	info := f.ops[pc].info
+	info := f.info(&f.ops[pc])
 	return view{
 		parent: f.parent, step: info, deadline: noDeadline, set: f.told.Set, meta: f.told.Metadata, auth: f.told.Auth,
 		retries: f.catches[info.Retry].retries,
@@ -317,7 +317,7 @@ func (c *Context) due() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f := c.strand.frame; c.state.Load() == unpinned {
-		return f.deadline(f.ops[c.strand.pc].info)
+		return f.deadline(f.info(&f.ops[c.strand.pc]))
 	}
 	return c.deadline
 }

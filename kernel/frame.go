@@ -158,7 +158,7 @@ var callIDs atomic.Uint64
 const stepBits = 20 // of a step id; the rest numbers the call
 
 func (f *Frame) stepID(pc int32) uint64 {
-	id := &f.catches[f.ops[pc].info.Retry].id
+	id := &f.catches[f.info(&f.ops[pc]).Retry].id
 	if *id == 0 {
 		*id = callIDs.Add(1) << stepBits
 		f.use()

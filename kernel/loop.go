@@ -137,7 +137,7 @@ func (s *strand) onBeat(o *op) (*op, error) {
 	was := s.beat
 	s.beat = f.sched.Begin()
 	if last := &f.ops[s.pc]; s.beat-was > 1 && last.kind == OpStep {
-		f.engine.ranSlow(last.info)
+		f.engine.ranSlow(f.info(last))
 	}
 	if err := f.parent.Err(); err != nil {
 		pc := o.pc // what does not run any more
@@ -148,7 +148,7 @@ func (s *strand) onBeat(o *op) (*op, error) {
 		return nil, f.fail(pc, err)
 	}
 	now := f.sched.Now()
-	if f.deadline(o.info) <= now {
+	if f.deadline(f.info(o)) <= now {
 		s.spanLate(context.DeadlineExceeded)
 		next, err := s.late(o, s.pc)
 		s.beat-- // the branches that are left must ask, too, before they go on
@@ -165,7 +165,7 @@ func (s *strand) late(o *op, pc int32) (*op, error) {
 	if f.limits[0].due(f.sched) <= f.sched.Now() { // the call's own: there is nothing to go on with
 		return nil, err
 	}
-	return s.caughtBy(o.info.Catch, err)
+	return s.caughtBy(f.info(o).Catch, err)
 }
 
 // exec runs o, of any kind.
@@ -180,16 +180,14 @@ func (s *strand) exec(o *op) (*op, error) {
 		return s.blockingStep(o)
 	case OpDelay:
 		now := f.sched.Now()
-		return s.wait(waiting{
-			pc: o.pc, start: now, deadline: f.deadline(o.info),
-			at: sched.Add(now, f.engine.prog.Ops[o.n].Wait),
-		})
+		return s.wait(o.pc, now, sched.Add(now, f.engine.prog.Ops[o.of].Wait), f.deadline(f.info(o)), nil)
 	case OpEnter:
 		f.limits[o.n] = s.startLimit(f.engine.prog.Limits[o.n])
 	case OpFork:
 		j := &f.joins[o.n]
 		next = j.starts[0]
 		j.open = int32(len(j.starts))
+		s.ready, s.waits = slices.Grow(s.ready, len(j.starts)), slices.Grow(s.waits, len(j.starts))
 		for i := len(j.starts) - 1; i > 0; i-- {
 			s.ready = append(s.ready, j.starts[i])
 		}
@@ -211,7 +209,7 @@ func (s *strand) exec(o *op) (*op, error) {
 		return s.retry(o)
 	case OpRaise:
 		if err := f.firstCaught(int(o.n)); err != nil {
-			return s.caughtBy(o.info.Catch, err)
+			return s.caughtBy(f.info(o).Catch, err)
 		}
 	case OpBranch:
 		if !*(*bool)(o.in) {
@@ -228,7 +226,7 @@ func (s *strand) exec(o *op) (*op, error) {
 // move moves the value of an OpDelay or OpMove.
 func (f *Frame) move(o *op) {
 	p := f.engine.prog
-	p.Cells[p.Ops[o.n].Out].Type.Move(o.out, o.in)
+	p.Cells[p.Ops[o.of].Out].Type.Move(o.out, o.in)
 }
 
 // step runs a step on the slow path.
@@ -236,13 +234,13 @@ func (s *strand) step(o *op) (*op, error) {
 	f := s.frame
 	s.pc = o.pc
 	if f.trace == nil {
-		if err := o.do(s.ctx, o.in, o.out); err != nil {
+		if err := f.engine.prog.Ops[o.of].Run(s.ctx, o.in, o.out); err != nil {
 			return s.stepFailed(o.pc, 0, err)
 		}
 		return &f.ops[o.pc+1], nil
 	}
 	start := s.boundary
-	if err := o.do(s.ctx, o.in, o.out); err != nil {
+	if err := f.engine.prog.Ops[o.of].Run(s.ctx, o.in, o.out); err != nil {
 		return s.stepFailed(o.pc, start, err)
 	}
 	s.span(o.pc, start, nil)
@@ -258,11 +256,11 @@ func (s *strand) stepFailed(pc int32, start int64, err error) (*op, error) {
 	if s.ctx.state.Load() != unpinned {
 		s.renew()
 	}
-	return s.caughtBy(f.ops[pc].info.Catch, f.fail(pc, err))
+	return s.caughtBy(f.info(&f.ops[pc]).Catch, f.fail(pc, err))
 }
 
 // fail says where err happened.
-func (f *Frame) fail(pc int32, err error) error { return &StepError{f.ops[pc].info.Path, err} }
+func (f *Frame) fail(pc int32, err error) error { return &StepError{f.info(&f.ops[pc]).Path, err} }
 
 // caughtBy notes err at its Catch and returns the op there, or ends the call.
 func (s *strand) caughtBy(catch int, err error) (*op, error) {

@@ -7,13 +7,14 @@ import (
 
 // op is an Op resolved for one Frame: cells are pointers and targets indices in Frame.ops.
 type op struct {
-	run     Step // do, or noStep for what is no step
+	run     Step // noStep for what is no step
 	in, out unsafe.Pointer
-	do      Step
 	kind    OpKind
 	n, pc   int32
-	info    *Info
+	of      int32 // index in Program.Ops: what is rarely needed stays there
 }
+
+func (f *Frame) info(o *op) *Info { return f.engine.prog.Ops[o.of].Info }
 
 // join counts the branches of a Fork that are still under way.
 type join struct {
@@ -122,7 +123,7 @@ func (f *Frame) spreadable(fork int, suspends []int) (branches []int) {
 func (f *Frame) resolveOp(i int, kind OpKind, ends *strand) op {
 	o := &f.engine.prog.Ops[i]
 	r := op{
-		kind: kind, do: o.Run, run: noStep, n: int32(o.N), pc: f.target[i], info: o.Info,
+		kind: kind, run: noStep, n: int32(o.N), pc: f.target[i], of: int32(i),
 		in: f.cells.At[o.In], out: f.cells.At[o.Out],
 	}
 	switch kind {
@@ -130,8 +131,6 @@ func (f *Frame) resolveOp(i int, kind OpKind, ends *strand) op {
 		r.run = o.Run
 	case OpBranch, OpJump:
 		r.n = f.target[o.N]
-	case OpDelay, OpMove:
-		r.n = int32(i) // for what the op does not repeat
 	case opSpread:
 		r.run, r.in = spreadOp, unsafe.Pointer(&f.spreads[o.N])
 	case opBranchEnd:

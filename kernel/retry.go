@@ -32,22 +32,22 @@ func (s *strand) retry(o *op) (*op, error) {
 	}
 	s.pc, a.err = o.pc, nil
 	if a.retries >= catch.Retry.Max || !catch.Retry.Again(err) {
-		return s.caughtBy(o.info.Catch, err)
+		return s.caughtBy(f.info(o).Catch, err)
 	}
-	now, due := f.sched.Now(), f.deadline(o.info)
+	now, due := f.sched.Now(), f.deadline(f.info(o))
 	if t, ok := f.parent.Deadline(); ok {
 		due = min(due, f.sched.At(t))
 	}
 	at := sched.Add(now, catch.Retry.Delay(a.retries))
 	if at >= due {
-		return s.caughtBy(o.info.Catch, err)
+		return s.caughtBy(f.info(o).Catch, err)
 	}
 	a.retries++
 	a.id = 0
 	if f.lost {
 		f.leaveCells(catch)
 	}
-	return s.wait(waiting{pc: o.pc, start: now, at: at, deadline: due})
+	return s.wait(o.pc, now, at, due, nil)
 }
 
 // leaveCells leaves the cells that the ops of a Retry write to an abandoned run.

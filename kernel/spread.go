@@ -29,7 +29,8 @@ type spread struct {
 	end      int32 // where the Frame goes on
 
 	calls      uint32
-	beat, want uint32 // of the strand that spreads
+	pc         int32  // of the strand that spreads
+	beat, want uint32
 	failed     atomic.Bool
 	err        error // of the branch that failed first
 }
@@ -61,9 +62,9 @@ func (s *strand) spreadOut(o *op) (*op, error) {
 	f, p := s.frame, (*spread)(o.in)
 	s.pc = o.pc
 	start := f.sched.Now()
-	f.deadline(o.info) // these two write; branches must find it done
+	f.deadline(f.info(o)) // these two write; branches must find it done
 	f.stepID(o.pc)
-	p.beat, p.want, p.err = s.beat, s.want, nil
+	p.pc, p.beat, p.want, p.err = o.pc, s.beat, s.want, nil
 	p.failed.Store(false)
 	wake := p.profit.Wake(p.calls, len(p.branches), f.sched.Helpers(), s.beat)
 	p.calls++
@@ -78,7 +79,7 @@ func (s *strand) spreadOut(o *op) (*op, error) {
 	s.boundary = f.sched.Now()
 	p.profit.Learn(s.boundary-start, wake, s.beat)
 	if p.err != nil {
-		return s.caughtBy(o.info.Catch, p.err)
+		return s.caughtBy(f.info(o).Catch, p.err)
 	}
 	return &f.ops[p.end], nil
 }
@@ -89,7 +90,7 @@ func (p *spread) Run(i int) {
 		return
 	}
 	s := &p.branches[i]
-	s.beat, s.want = p.beat, p.want
+	s.pc, s.beat, s.want = p.pc, p.beat, p.want
 	if s.frame.trace != nil {
 		s.boundary = s.frame.sched.Now()
 	}

@@ -27,16 +27,17 @@ func (s *strand) span(pc int32, start int64, err error) {
 	f := s.frame
 	now := f.sched.Now()
 	o := &f.ops[pc]
+	info := f.info(o)
 	span := Span{
-		Path:     o.info.Path,
+		Path:     info.Path,
 		StepID:   f.stepID(pc),
 		Start:    time.Duration(start - f.began),
 		Duration: time.Duration(now - start),
-		Retries:  f.catches[o.info.Retry].retries,
+		Retries:  f.catches[info.Retry].retries,
 		Err:      err,
 	}
-	if err == nil && o.info.Out != nil {
-		span.Bytes = o.info.Out.Measure(o.out)
+	if err == nil && info.Out != nil {
+		span.Bytes = info.Out.Measure(o.out)
 	}
 	f.tracing.Lock()
 	f.trace.Spans = append(f.trace.Spans, span)

@@ -14,15 +14,12 @@ import (
 
 // waiting is a suspended branch.
 type waiting struct {
-	pc       int32
-	start    int64
-	at       int64 // when it is over; of a run on the lane: once it is
-	deadline int64
-	run      *laneRun // nil: a delay
+	pc    int32
+	late  bool // it ends because a limit is over
+	start int64
+	end   int64
+	run   *laneRun // nil: a delay, or the wait of a Retry
 }
-
-// end is when w ends: because it is over, or too late.
-func (w *waiting) end() int64 { return min(w.at, w.deadline) }
 
 // waits is a heap: the first ends first.
 type waits []waiting
@@ -32,7 +29,7 @@ func (w waits) Swap(i, j int) { w[i], w[j] = w[j], w[i] }
 func (w *waits) Push(x any)   { *w = append(*w, x.(waiting)) }
 
 func (w waits) Less(i, j int) bool {
-	a, b := w[i].end(), w[j].end()
+	a, b := w[i].end, w[j].end
 	return a < b || a == b && w[i].pc < w[j].pc
 }
 
@@ -43,9 +40,9 @@ func (w *waits) Pop() any {
 	return nil // what it was costs an allocation
 }
 
-// wait suspends a branch and goes on with another.
-func (s *strand) wait(w waiting) (*op, error) {
-	s.waits = append(s.waits, w)
+// wait suspends the branch at pc until at or the deadline, whichever comes first, and goes on with another.
+func (s *strand) wait(pc int32, start, at, deadline int64, run *laneRun) (*op, error) {
+	s.waits = append(s.waits, waiting{pc, deadline <= at, start, min(at, deadline), run})
 	heap.Fix(&s.waits, len(s.waits)-1)
 	return s.next()
 }
@@ -78,17 +75,17 @@ func (s *strand) blockingStep(o *op) (*op, error) {
 	if err := f.parent.Err(); err != nil {
 		return nil, f.fail(o.pc, err)
 	}
-	deadline := f.deadline(o.info)
+	deadline := f.deadline(f.info(o))
 	start := f.sched.Now()
 	if deadline <= start {
 		return s.late(o, o.pc)
 	}
 	ctx := &Context{strand: s, view: f.snapshot(o.pc)}
 	ctx.state.Store(pinned)
-	if deadline == noDeadline && !f.cancellable && !o.info.Forked {
+	if deadline == noDeadline && !f.cancellable && !f.info(o).Forked {
 		s.ctx = ctx
-		err := o.do(ctx, o.in, o.out)
-		f.engine.ranOnLane(o.info, f.sched.Now()-start)
+		err := f.engine.prog.Ops[o.of].Run(ctx, o.in, o.out)
+		f.engine.ranOnLane(f.info(o), f.sched.Now()-start)
 		s.renew()
 		if err != nil {
 			return s.stepFailed(o.pc, start, err)
@@ -98,14 +95,14 @@ func (s *strand) blockingStep(o *op) (*op, error) {
 		}
 		return &f.ops[o.pc+1], nil
 	}
-	r := &laneRun{engine: f.engine, step: o.do, in: o.in, out: o.out, ctx: ctx, wake: f.wake}
+	r := &laneRun{engine: f.engine, step: f.engine.prog.Ops[o.of].Run, in: o.in, out: o.out, ctx: ctx, wake: f.wake}
 	if err := f.engine.submit(r); err != nil {
 		return s.stepFailed(o.pc, start, err)
 	}
 	if f.trace != nil {
 		s.boundary = f.sched.Now() // what comes next did not begin earlier
 	}
-	return s.wait(waiting{pc: o.pc, start: start, at: math.MaxInt64, deadline: deadline, run: r})
+	return s.wait(o.pc, start, math.MaxInt64, deadline, r) // runOver says when
 }
 
 // submit hands r to the lane.
@@ -160,7 +157,7 @@ func (s *strand) next() (*op, error) {
 		for len(f.wake) > 0 {
 			s.runOver(<-f.wake)
 		}
-		now, until := f.sched.Now(), s.waits[0].end()
+		now, until := f.sched.Now(), s.waits[0].end
 		if until <= now {
 			return s.waitOver(now)
 		}
@@ -192,8 +189,8 @@ func (s *strand) next() (*op, error) {
 func (s *strand) runOver(r *laneRun) {
 	r.heard = true
 	for i := range s.waits {
-		if w := &s.waits[i]; w.run == r {
-			w.at = r.ended
+		if w := &s.waits[i]; w.run == r && r.ended < w.end {
+			w.end, w.late = r.ended, false
 			heap.Fix(&s.waits, i)
 			return
 		}
@@ -216,7 +213,7 @@ func (s *strand) waitOver(now int64) (*op, error) {
 	w := s.waits[0]
 	o := &f.ops[w.pc]
 	heap.Pop(&s.waits)
-	if w.deadline <= w.at {
+	if w.late {
 		s.leave(w, context.DeadlineExceeded)
 		return s.late(o, w.pc)
 	}
@@ -232,7 +229,7 @@ func (s *strand) waitOver(now int64) (*op, error) {
 	if f.trace != nil && o.kind != OpRetry {
 		s.span(w.pc, w.start, nil)
 	}
-	if w.deadline <= now { // what follows within the same limit is late
+	if f.deadline(f.info(o)) <= now { // what follows within the same limit is late
 		for next.kind == OpExit {
 			next = &f.ops[next.pc+1]
 		}
@@ -281,7 +278,7 @@ func (s *strand) leave(w waiting, err error) {
 			s.runOver(<-f.wake)
 		}
 	}
-	if f.sched.Now() < w.deadline { // afterwards its own deadline ends it, and says so
+	if f.sched.Now() < w.run.ctx.deadline { // afterwards its own deadline ends it, and says so
 		w.run.ctx.end()
 	}
 }
