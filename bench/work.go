@@ -12,7 +12,7 @@ import (
 
 // Groups returns the suite.
 func Groups() []Group {
-	return []Group{noops(), branches(1), branches(100), neighbour(), waves(10_000), beside(10_000), pending(100, 1000), allocations()}
+	return []Group{noops(), branches(1), branches(100), schedulers(16), neighbour(), waves(10_000), beside(10_000), pending(100, 1000), allocations()}
 }
 
 // Inputs are random numbers, a power of two of them, that cases take their input from.

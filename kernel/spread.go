@@ -29,7 +29,7 @@ type spread struct {
 	end      int32 // where the Frame goes on
 
 	calls      uint32
-	pc         int32  // of the strand that spreads
+	pc         int32 // of the strand that spreads
 	beat, want uint32
 	failed     atomic.Bool
 	err        error // of the branch that failed first
