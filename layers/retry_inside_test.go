@@ -365,6 +365,38 @@ func TestRetryLeavesMemoryToAbandonedRun(t *testing.T) {
 	})
 }
 
+// An attempt does not begin late because its caller was busy in a sibling when the wait was over.
+func TestRetryBesideSlowSibling(t *testing.T) {
+	inBubble(t, func(t *testing.T, s *sched.Sched) {
+		var a attempts
+		again := Retry(a.failing("step", 1, temporary(true)))
+		for name, c := range map[string]struct {
+			m    Module[int, int]
+			path string
+			want []time.Duration
+		}{
+			"in time":     {sum(again.With(Timeout(4*sec)), takes("slow", 3*sec)), "", []time.Duration{0, 3 * sec}},
+			"its limit":   {sum(again.With(Timeout(2*sec)), takes("slow", 3*sec)), "parallel[0]/retry", []time.Duration{0}},
+			"both's":      {sum(again, takes("slow", 3*sec)).With(Timeout(2 * sec)), "parallel[1]/slow", []time.Duration{0}},
+			"of WaitAll":  {waitAll(again.With(Timeout(2*sec)), takes("slow", 3*sec)), "parallel[0]/retry", []time.Duration{0}},
+			"the last ms": {sum(again.With(Timeout(1001*ms)), takes("slow", 1500*ms)), "parallel[0]/retry", []time.Duration{0}},
+		} {
+			e := must(t, c.m, On(s))
+			for range 2 {
+				wantAttempts(t, name, a.of(func() {
+					_, err := e.Call(context.Background(), 1)
+					if c.path == "" && err != nil {
+						t.Errorf("%s: %v", name, err)
+					}
+					if c.path != "" {
+						wantError(t, err, context.DeadlineExceeded, c.path)
+					}
+				}), c.want...)
+			}
+		}
+	})
+}
+
 // A step that ends its goroutine is no matter for another attempt, nor for the scheduler.
 func TestRetryAndGoexit(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *sched.Sched) {
