@@ -219,7 +219,7 @@ func TestRetryInParallel(t *testing.T) {
 // An attempt that fails abandons what its branches do, cancels it and begins all of them again.
 func TestRetryRoundParallel(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *sched.Sched) {
-		start := time.Now()
+		var start time.Time
 		var began, cancelled attempts
 		watch := Func("watch", func(ctx context.Context, in int) (int, error) {
 			began.note()
