@@ -19,8 +19,9 @@ type Engine struct {
 	sched     *sched.Sched
 	slots     []slot
 	mode      atomic.Uint32 // counts changes of what goes to the lane
-	overflow  atomic.Int64  // calls inside that found no slot
-	calls     atomic.Int64  // calls that found no slot and are over
+	present   atomic.Pointer[layout]
+	overflow  atomic.Int64 // calls inside that found no slot
+	calls     atomic.Int64 // calls that found no slot and are over
 	abandoned atomic.Int64
 	onLane    atomic.Int64
 	maxOnLane int64
@@ -84,11 +85,8 @@ type Stats struct {
 // Stats returns a snapshot.
 func (e *Engine) Stats() Stats {
 	s := Stats{
-		Calls:     e.calls.Load(),
-		Inside:    e.overflow.Load(),
-		Blocking:  e.onLane.Load(),
-		Abandoned: e.abandoned.Load(),
-		Spread:    e.spread.Load(),
+		Calls: e.calls.Load(), Inside: e.overflow.Load(), Blocking: e.onLane.Load(), Abandoned: e.abandoned.Load(),
+		Spread: e.spread.Load(),
 	}
 	for i := range e.slots {
 		w := e.slots[i].word.Load()
@@ -117,7 +115,7 @@ func (e *Engine) take() *Frame {
 		}
 		if s.frame == nil {
 			s.frame = e.newFrame(s)
-		} else if s.frame.mode != e.mode.Load() {
+		} else if s.frame.layout.mode != e.mode.Load() {
 			s.frame.resolve()
 		}
 		return s.frame
@@ -151,7 +149,7 @@ func (e *Engine) Start(ctx context.Context, opts []settings.Option) (*Frame, err
 	if f == nil {
 		return nil, ErrClosed
 	}
-	if f.spreads != nil {
+	if len(f.spreads) > 0 {
 		f.sched.Enter()
 	}
 	ctx = orBackground(ctx)
@@ -186,6 +184,9 @@ func (e *Engine) Start(ctx context.Context, opts []settings.Option) (*Frame, err
 	}
 	return f, nil
 }
+
+// Spawn runs w on a goroutine of the scheduler.
+func (e *Engine) Spawn(w sched.Work) error { return e.sched.Spawn(w) }
 
 // Close is Shutdown without a bound.
 func (e *Engine) Close() error { return e.Shutdown(context.Background()) }

@@ -38,12 +38,11 @@ type Frame struct {
 	engine *Engine
 	sched  *sched.Sched
 	slot   *slot // nil: made for one call
+	layout *layout
 	ops    []op
 	in     unsafe.Pointer
 	out    unsafe.Pointer
 	result unsafe.Pointer // where the result is copied for the caller
-	mode   uint32         // of the engine when ops were resolved
-	lane   bool           // some op goes to the lane
 
 	// The call.
 	main        strand
@@ -64,7 +63,6 @@ type Frame struct {
 	sampling bool       // this call is
 
 	cells   cells.Memory
-	target  []int32 // where an op of the program went in ops; where the next one went if it was skipped
 	joins   []join
 	spreads []spread // by Fork; nil unless the engine has found calls that are worth it
 	catches []caught
@@ -81,7 +79,6 @@ func (e *Engine) newFrame(s *slot) *Frame {
 		eager:   invariants.On,
 		limits:  make([]limit, len(p.Limits)),
 		cells:   cells.New(p.Cells),
-		joins:   make([]join, len(p.Forks)),
 		catches: make([]caught, len(p.Catches)),
 		wake:    make(chan *laneRun, p.Lanes),
 	}
@@ -100,7 +97,7 @@ func (f *Frame) In() unsafe.Pointer { return f.in }
 
 // CopiesInput reports whether the input must be copied with CopyIn, because a run on the lane could
 // outlive the call and read it.
-func (f *Frame) CopiesInput() bool { return f.lane && f.engine.prog.CopyIn != nil }
+func (f *Frame) CopiesInput() bool { return f.layout.lane && f.engine.prog.CopyIn != nil }
 
 // CopyIn copies the input at src deeply to fresh memory at dst.
 func (f *Frame) CopyIn(dst, src unsafe.Pointer) error {
@@ -126,17 +123,24 @@ func (f *Frame) copyValue(deepCopy func(dst, src unsafe.Pointer), dst, src unsaf
 		if !f.main.inside {
 			return
 		}
-		f.main.inside = false
-		p := recover()
-		if p == nil {
-			f.main.goexit()
-			return
+		if p := f.main.rescue(recover()); p != nil {
+			err = f.fail(f.main.pc, p)
 		}
-		err = f.fail(f.main.pc, &PanicError{p, debug.Stack()})
 	}()
 	deepCopy(dst, src)
 	f.main.inside = false
 	return nil
+}
+
+// rescue deals with the end of a users' function that did not return: p is what it panicked with, nil if
+// it called runtime.Goexit.
+func (s *strand) rescue(p any) error {
+	s.inside = false
+	if p == nil {
+		s.goexit()
+		return nil
+	}
+	return &PanicError{p, debug.Stack()}
 }
 
 // goexit releases the Frame when this goroutine is leaving by runtime.Goexit: nobody else will. On a
@@ -181,7 +185,7 @@ func (f *Frame) Release() {
 	} else {
 		f.clean()
 	}
-	if f.spreads != nil {
+	if len(f.spreads) > 0 {
 		f.sched.Leave()
 	}
 	if s != nil {

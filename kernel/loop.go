@@ -3,7 +3,6 @@ package kernel
 import (
 	"context"
 	"errors"
-	"runtime/debug"
 	"slices"
 	"time"
 	"unsafe"
@@ -54,16 +53,12 @@ func (s *strand) guard(pc int32) (next int32, err error) {
 		if !s.inside {
 			return
 		}
-		s.inside = false
-		p := recover()
-		if p == nil {
-			s.goexit()
-			return
-		}
-		var o *op
-		o, err = s.stepFailed(s.pc, s.boundary, &PanicError{p, debug.Stack()})
-		if next = -1; o != nil {
-			next = o.pc
+		if p := s.rescue(recover()); p != nil {
+			var o *op
+			next = -1
+			if o, err = s.stepFailed(s.pc, s.boundary, p); o != nil {
+				next = o.pc
+			}
 		}
 	}()
 	err = s.loop(&f.ops[pc])
@@ -269,7 +264,7 @@ func (s *strand) caughtBy(catch int, err error) (*op, error) {
 		return nil, err
 	}
 	c := f.engine.prog.Catches[catch]
-	from, to := f.target[c.Begin], f.target[c.End]
+	from, to := f.layout.target[c.Begin], f.layout.target[c.End]
 	if to > s.last { // the Parallel round this branch is in there, too
 		return nil, err
 	}

@@ -23,25 +23,43 @@ type join struct {
 	open   int32
 }
 
-// resolve makes the Frame's ops from the program's: cells become pointers, and a Parallel in which
-// nothing can suspend at present becomes straight-line code without fork and join. Once the engine has
-// found calls that are worth it, branches that cannot suspend become the work of a spread.
-func (f *Frame) resolve() {
-	p := f.engine.prog
-	f.mode = f.engine.mode.Load()
-	f.spreads = nil
-	if f.engine.spreads.Load() {
-		f.spreads = make([]spread, len(p.Forks))
+// layout is a Program as it runs at present, before it has cells. Frames share it.
+type layout struct {
+	mode    uint32 // of the engine
+	lane    bool   // some op goes to the lane
+	ops     []op
+	target  []int32 // where an op of the program went in ops; where the next one went if it was skipped
+	joins   []join
+	spreads []spreadLayout // by Fork; nil unless the engine has found calls that are worth it
+}
+
+// spreadLayout is where the branches are that the crew may run, if there are any.
+type spreadLayout struct {
+	op           int32
+	starts, ends []int32
+	end          int32 // where the Frame goes on
+}
+
+// layout returns the program as it runs at present: a Parallel in which nothing can suspend becomes
+// straight-line code without fork and join. Once the engine has found calls that are worth it, branches
+// that cannot suspend become the work of a spread.
+func (e *Engine) layout() *layout {
+	mode := e.mode.Load()
+	if l := e.present.Load(); l != nil && l.mode == mode {
+		return l
 	}
-	kinds, suspends := f.placed()
+	p := e.prog
+	l := &layout{mode: mode, joins: make([]join, len(p.Forks))}
+	if e.spreads.Load() {
+		l.spreads = make([]spreadLayout, len(p.Forks))
+	}
+	kinds, suspends := l.place(p)
 	width := slices.Repeat([]int32{1}, len(p.Ops)) // how many ops become of one
-	ends := make([]*strand, len(p.Ops))            // the strand that an op ends
 	for i := range p.Forks {
 		k := &p.Forks[i]
-		crew := f.spreadable(i, suspends)
-		for n, b := range crew {
+		crew := l.crew(k, suspends)
+		for _, b := range crew {
 			kinds[k.Joins[b]] = opBranchEnd
-			ends[k.Joins[b]] = &f.spreads[i].branches[n]
 		}
 		switch quiet := len(k.Starts) == 1 || suspends[k.End] == suspends[k.Begin]; {
 		case quiet && crew != nil:
@@ -55,38 +73,35 @@ func (f *Frame) resolve() {
 			width[k.Begin] = 3
 		}
 	}
-	at := make([]int32, len(p.Ops)+1)
+	l.target = make([]int32, len(p.Ops)+1)
 	for i := range p.Ops {
-		at[i+1] = at[i] + width[i]
+		l.target[i+1] = l.target[i] + width[i]
 	}
-	f.target = at
-	f.ops = make([]op, 0, at[len(p.Ops)])
 	for i := range p.Ops {
 		if width[i] > 0 {
-			f.ops = append(f.ops, f.resolveOp(i, kinds[i], ends[i]))
+			l.add(p, i, kinds[i])
 		}
 		if width[i] > 1 {
-			f.ops = append(f.ops, f.resolveOp(i, opSpread, nil), f.resolveOp(i, OpJoin, nil))
-			f.ops[at[i]+1].run = noStep
-			f.ops[at[i]+1].pc, f.ops[at[i]+2].pc = at[i]+1, at[i]+2
+			l.add(p, i, opSpread).run = noStep
+			l.add(p, i, OpJoin)
 		}
 	}
 	for i := range p.Forks {
-		f.resolveFork(i, suspends)
+		l.fork(i, &p.Forks[i], suspends)
 	}
+	e.present.Store(l)
+	return l
 }
 
-// placed says of the program's ops what they are at present, and how many before each can suspend.
-func (f *Frame) placed() (kinds []OpKind, suspends []int) {
-	p := f.engine.prog
-	f.lane = false
+// place says of the program's ops what they are at present, and how many before each can suspend.
+func (l *layout) place(p *Program) (kinds []OpKind, suspends []int) {
 	kinds, suspends = make([]OpKind, len(p.Ops)), make([]int, len(p.Ops)+1)
 	for i := range p.Ops {
 		o := &p.Ops[i]
 		kinds[i] = o.Kind
 		if o.Kind == OpStep && o.Info.OnLane() {
 			kinds[i] = opLane
-			f.lane = true
+			l.lane = true
 		}
 		suspends[i+1] = suspends[i]
 		if kinds[i] == opLane || o.Kind == OpDelay || o.Kind == OpRetry {
@@ -96,72 +111,77 @@ func (f *Frame) placed() (kinds []OpKind, suspends []int) {
 	return kinds, suspends
 }
 
-// spreadable returns the branches of a fork that the crew may run, and makes their strands.
-func (f *Frame) spreadable(fork int, suspends []int) (branches []int) {
-	if f.spreads == nil {
-		return nil
-	}
-	k := &f.engine.prog.Forks[fork]
+// crew returns the branches that the crew may run: those that cannot suspend, if there are several.
+func (l *layout) crew(k *Fork, suspends []int) (branches []int) {
 	for b, start := range k.Starts {
 		if suspends[k.Joins[b]] == suspends[start] {
 			branches = append(branches, b)
 		}
 	}
-	if len(branches) < 2 {
+	if l.spreads == nil || len(branches) < 2 {
 		return nil
-	}
-	p := &f.spreads[fork]
-	p.profit = &f.engine.profits[fork]
-	p.branches = make([]strand, len(branches))
-	for i := range p.branches {
-		s := &p.branches[i]
-		s.frame, s.spread, s.ctx = f, p, &Context{strand: s}
 	}
 	return branches
 }
 
-func (f *Frame) resolveOp(i int, kind OpKind, ends *strand) op {
-	o := &f.engine.prog.Ops[i]
-	r := op{
-		kind: kind, run: noStep, n: int32(o.N), pc: f.target[i], of: int32(i),
-		in: f.cells.At[o.In], out: f.cells.At[o.Out],
-	}
+func (l *layout) add(p *Program, i int, kind OpKind) *op {
+	o := op{kind: kind, run: noStep, n: int32(p.Ops[i].N), pc: int32(len(l.ops)), of: int32(i)}
 	switch kind {
 	case OpStep:
-		r.run = o.Run
+		o.run = p.Ops[i].Run
 	case OpBranch, OpJump:
-		r.n = f.target[o.N]
+		o.n = l.target[o.n]
 	case opSpread:
-		r.run, r.in = spreadOp, unsafe.Pointer(&f.spreads[o.N])
+		o.run = spreadOp
 	case opBranchEnd:
-		r.run, r.in = branchEnd, unsafe.Pointer(ends)
-		ends.last = r.pc
+		o.run = branchEnd
 	}
-	return r
+	l.ops = append(l.ops, o)
+	return &l.ops[o.pc]
 }
 
-// resolveFork says where branches of a fork start: those that can suspend first, so that they wait while
-// the others run.
-func (f *Frame) resolveFork(fork int, suspends []int) {
-	k := &f.engine.prog.Forks[fork]
-	j := join{end: f.target[k.End]}
-	var crew []int32
-	for b, s := range k.Starts {
-		if suspends[k.Joins[b]] > suspends[s] {
-			j.starts = append(j.starts, f.target[s])
-		} else {
-			crew = append(crew, f.target[s])
+// fork says where branches start: those that can suspend first, so that they wait while the others run.
+func (l *layout) fork(i int, k *Fork, suspends []int) {
+	j, crew := &l.joins[i], l.crew(k, suspends)
+	j.end = l.target[k.End]
+	for _, first := range [...]bool{true, false} {
+		for b, s := range k.Starts {
+			if waits := suspends[k.Joins[b]] > suspends[s]; waits == first && (waits || crew == nil) {
+				j.starts = append(j.starts, l.target[s])
+			}
 		}
 	}
-	begin := f.target[k.Begin]
-	switch {
-	case f.spreads == nil || f.spreads[fork].profit == nil:
-		j.starts = append(j.starts, crew...)
-	case len(j.starts) == 0:
-		f.spreads[fork].starts, f.spreads[fork].end = crew, j.end
-	default:
-		f.spreads[fork].starts, f.spreads[fork].end = crew, begin+2
-		j.starts = append(j.starts, begin+1)
+	if crew == nil {
+		return
 	}
-	f.joins[fork] = j
+	sp := &l.spreads[i]
+	if sp.op, sp.end = l.target[k.Begin], j.end; len(j.starts) > 0 {
+		sp.op, sp.end = sp.op+1, sp.op+2
+		j.starts = append(j.starts, sp.op)
+	}
+	for _, b := range crew {
+		sp.starts, sp.ends = append(sp.starts, l.target[k.Starts[b]]), append(sp.ends, l.target[k.Joins[b]])
+	}
+}
+
+// resolve makes the Frame's ops from the present layout: cells become pointers.
+func (f *Frame) resolve() {
+	l, p := f.engine.layout(), f.engine.prog
+	f.layout = l
+	f.ops, f.joins = append(f.ops[:0], l.ops...), append(f.joins[:0], l.joins...)
+	for i := range f.ops {
+		o := &f.ops[i]
+		o.in, o.out = f.cells.At[p.Ops[o.of].In], f.cells.At[p.Ops[o.of].Out]
+	}
+	f.spreads = make([]spread, len(l.spreads))
+	for i := range l.spreads {
+		at, sp := &l.spreads[i], &f.spreads[i]
+		sp.profit, sp.starts, sp.end = &f.engine.profits[i], at.starts, at.end
+		sp.branches = make([]strand, len(at.starts))
+		for b, end := range at.ends {
+			s := &sp.branches[b]
+			s.frame, s.spread, s.last, s.ctx = f, sp, end, &Context{strand: s}
+			f.ops[end].in, f.ops[at.op].in = unsafe.Pointer(s), unsafe.Pointer(sp)
+		}
+	}
 }

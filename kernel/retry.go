@@ -31,19 +31,15 @@ func (s *strand) retry(o *op) (*op, error) {
 		return &f.ops[o.pc+1], nil
 	}
 	s.pc, a.err = o.pc, nil
-	if a.retries >= catch.Retry.Max || !catch.Retry.Again(err) {
-		return s.caughtBy(f.info(o).Catch, err)
-	}
 	now, due := f.sched.Now(), f.deadline(f.info(o))
 	if t, ok := f.parent.Deadline(); ok {
 		due = min(due, f.sched.At(t))
 	}
 	at := sched.Add(now, catch.Retry.Delay(a.retries))
-	if at >= due {
+	if a.retries >= catch.Retry.Max || at >= due || !catch.Retry.Again(err) {
 		return s.caughtBy(f.info(o).Catch, err)
 	}
-	a.retries++
-	a.id = 0
+	a.retries, a.id = a.retries+1, 0
 	if f.lost {
 		f.leaveCells(catch)
 	}
@@ -55,7 +51,7 @@ func (f *Frame) leaveCells(c *Catch) {
 	f.cells.Leave(c.Retry.Cells[0], c.Retry.Cells[1])
 	p := f.engine.prog
 	for i := c.Begin; i <= c.End+1; i++ { // with the OpMove after it
-		for k := f.target[i]; k < f.target[i+1]; k++ {
+		for k := f.layout.target[i]; k < f.layout.target[i+1]; k++ {
 			if o := &f.ops[k]; o.kind < opSpread {
 				o.in, o.out = f.cells.At[p.Ops[i].In], f.cells.At[p.Ops[i].Out]
 			}

@@ -1,6 +1,9 @@
 package kernel
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // TraceHandle receives what a call did, step by step. The zero value is ready; a handle that is used
 // again keeps its memory. It belongs to one call at a time and is complete when the call returns.
@@ -53,10 +56,8 @@ func (s *strand) spanLate(err error) {
 	}
 	f.tracing.Lock()
 	defer f.tracing.Unlock()
-	for i := len(f.trace.Spans) - 1; i >= 0; i-- { // branches on the crew append theirs, too
-		if last := &f.trace.Spans[i]; last.StepID == f.stepID(s.pc) {
-			last.Err, last.Bytes = err, 0
-			return
-		}
+	id := f.stepID(s.pc) // not always the last span: branches on the crew append theirs, too
+	if i := slices.IndexFunc(f.trace.Spans, func(s Span) bool { return s.StepID == id }); i >= 0 {
+		f.trace.Spans[i].Err, f.trace.Spans[i].Bytes = err, 0
 	}
 }

@@ -13,7 +13,6 @@ import (
 // Engine runs a compiled Module. It is safe for concurrent use.
 type Engine[I, O any] struct {
 	kernel *kernel.Engine
-	sched  *sched.Sched
 	plan   *graph.WorkflowPlan
 	free   chan *started[O]
 }
@@ -50,7 +49,7 @@ func Compile[I, O any](m Module[I, O], opts ...Option) (*Engine[I, O], error) {
 	if spread {
 		e.SpreadAlways()
 	}
-	return &Engine[I, O]{e, s, plan, make(chan *started[O], freeStarted)}, nil
+	return &Engine[I, O]{e, plan, make(chan *started[O], freeStarted)}, nil
 }
 
 // Call runs the Module on in. An error is a *kernel.StepError with the path of the step that failed,

@@ -62,7 +62,7 @@ func (e *Engine[I, O]) Start(ctx context.Context, in I, opts ...Option) Pending[
 	}
 	s.frame = f
 	p := Pending[O]{call: s, generation: s.word.Load()}
-	if err := e.sched.Spawn(s); err != nil {
+	if err := e.kernel.Spawn(s); err != nil {
 		f.Release()
 		return Pending[O]{err: err}
 	}
