@@ -174,7 +174,9 @@ func (f *Frame) stepID(pc int32) uint64 {
 // use it.
 func (f *Frame) Release() {
 	e, s := f.engine, f.slot
-	f.main.abandon(0, int32(len(f.ops)))
+	if len(f.main.waits) > 0 {
+		f.main.abandon(0, int32(len(f.ops)))
+	}
 	if f.lost {
 		if f.main.ctx.state.Load() == pinned {
 			f.main.ctx.end()

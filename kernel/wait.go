@@ -243,9 +243,6 @@ func (s *strand) waitOver(now int64) (*op, error) {
 // lane go on by themselves.
 func (s *strand) abandon(from, to int32) {
 	all, kept := s.waits, 0
-	if len(all) == 0 {
-		return
-	}
 	for i := range all {
 		if pc := all[i].pc; pc < from || pc >= to {
 			all.Swap(i, kept)

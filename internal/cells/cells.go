@@ -74,9 +74,12 @@ func (m *Memory) Leave(from, to int) { m.allocate(from, to) }
 
 // Clean makes the memory fit for the next call.
 func (m *Memory) Clean() {
-	if !m.dirty {
-		return
+	if m.dirty { // apart, so that this is inlined
+		m.clean()
 	}
+}
+
+func (m *Memory) clean() {
 	for i := range m.cells {
 		c, p := &m.cells[i], m.At[i]
 		switch {
