@@ -62,6 +62,7 @@ type scope struct {
 	path   string
 	catch  int
 	retry  int
+	effect bool
 	forked bool
 	root   bool
 }
@@ -189,10 +190,14 @@ func (c *compiler) lower(n *Node, in, out int, s scope, own memory) (memory, err
 	if limit.entered {
 		c.emit(kernel.Op{Kind: kernel.OpEnter, N: limit.index, Info: s.info})
 	}
-	if s.retry > 0 && n.has(settings.OptEffect) {
+	effect := s.effect || n.has(settings.OptEffect) // it holds for what is inside
+	if effect && s.retry > 0 {
 		return memory{}, errorAt(where(n, path), "is marked Effect, which never runs twice, inside a Retry")
 	}
-	inner := scope{info: info, path: path, catch: s.catch, retry: s.retry, forked: s.forked}
+	if effect && n.Kind == Retry {
+		return memory{}, errorAt(where(n, path), "is in what is marked Effect, which never runs twice")
+	}
+	inner := scope{info: info, path: path, catch: s.catch, retry: s.retry, effect: effect, forked: s.forked}
 	switch n.Kind {
 	case Leaf:
 		own = c.leaf(n, in, out, info, own)
@@ -479,7 +484,7 @@ func (c *compiler) retry(n *Node, in, out int, s scope, own memory) (memory, err
 		return memory{}, err
 	}
 	r := n.Policy.kernel()
-	r.Cells = [2]int{to, len(c.prog.Cells)}
+	r.Cells, r.Inner = [2]int{to, len(c.prog.Cells)}, [2]int{catch + 1, len(c.prog.Catches)}
 	end := c.emit(kernel.Op{Kind: kernel.OpRetry, N: catch, Info: s.info})
 	c.emit(kernel.Op{Kind: kernel.OpMove, In: to, Out: out, Info: s.info})
 	c.prog.Catches[catch] = kernel.Catch{Begin: begin, End: end, Retry: r}

@@ -63,7 +63,7 @@ func (p RetryPolicy) complete() RetryPolicy {
 func (p RetryPolicy) wait(retries int) time.Duration {
 	d := p.Base
 	for range retries {
-		if d > 1<<62 {
+		if d >= 1<<62 {
 			break
 		}
 		d *= 2
@@ -85,6 +85,10 @@ func (p RetryPolicy) kernel() *kernel.Retry {
 // Passing reports whether err may be gone at the next attempt: it is a timeout, or says of itself that it
 // is Temporary or Retryable. It is what a RetryPolicy asks without a When.
 func Passing(err error) bool {
+	var panicked *kernel.PanicError
+	if errors.As(err, &panicked) {
+		return false
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return true
 	}

@@ -12,6 +12,7 @@ type Retry struct {
 	Delay func(retries int) time.Duration // before the next one
 	Again func(err error) bool            // whether err is worth another attempt
 	Cells [2]int                          // from the first on, up to the second, are written by its ops alone
+	Inner [2]int                          // Catches in it, likewise
 }
 
 // caught is what a Frame knows of a Catch. The first stands for the call itself.
@@ -31,19 +32,19 @@ func (s *strand) retry(o *op) (*op, error) {
 		return &f.ops[o.pc+1], nil
 	}
 	s.pc, a.err = o.pc, nil
-	now, due := f.sched.Now(), f.deadline(f.info(o))
+	at, due := sched.Add(f.sched.Now(), catch.Retry.Delay(a.retries)), f.deadline(f.info(o))
 	if t, ok := f.parent.Deadline(); ok {
 		due = min(due, f.sched.At(t))
 	}
-	at := sched.Add(now, catch.Retry.Delay(a.retries))
 	if a.retries >= catch.Retry.Max || at >= due || !catch.Retry.Again(err) {
 		return s.caughtBy(f.info(o).Catch, err)
 	}
 	a.retries, a.id = a.retries+1, 0
+	clear(f.catches[catch.Retry.Inner[0]:catch.Retry.Inner[1]]) // a WaitAll that did not get to its end left errors
 	if f.lost {
 		f.leaveCells(catch)
 	}
-	return s.wait(o.pc, now, at, due, nil)
+	return s.wait(o.pc, f.sched.Now(), at, due, nil)
 }
 
 // leaveCells leaves the cells that the ops of a Retry write to an abandoned run.

@@ -220,7 +220,7 @@ func (s *strand) waitOver(now int64) (*op, error) {
 	s.pc = w.pc
 	next := &f.ops[w.pc+1]
 	if o.kind == OpRetry {
-		next = &f.ops[f.layout.target[f.engine.prog.Catches[o.n].Begin]]
+		next, s.boundary = &f.ops[f.layout.target[f.engine.prog.Catches[o.n].Begin]], now
 	} else if w.run == nil {
 		f.move(o)
 	} else if w.run.err != nil {

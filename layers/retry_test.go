@@ -173,6 +173,8 @@ func TestRefusedRetries(t *testing.T) {
 		"retry/parallel[1]/send: is marked Effect, which never runs twice, inside a Retry": Retry(sum(plus(1), plus(1).With(Name("send"), Effect))),
 		"retry/retry/send: is marked Effect, which never runs twice, inside a Retry":       Retry(Retry(plus(1).With(Effect, Name("send")))),
 		"again/both: is marked Effect, which never runs twice, inside a Retry":             Retry(Sequential(plus(1), plus(1)).With(Name("both"), Effect)).With(Name("again")),
+		"retry: is in what is marked Effect, which never runs twice":                       Retry(plus(1)).With(Effect),
+		"all/retry: is in what is marked Effect, which never runs twice":                   Sequential(plus(1), Retry(plus(1))).With(Name("all"), Effect),
 		"retry/retry: is marked Effect, which never runs twice, inside a Retry":            Retry(Retry(plus(1)).With(Effect)),
 		"top/retry/conditional[then]/send: is marked Effect, which never runs twice, inside a Retry": Retry(Conditional(
 			func(context.Context, int) (bool, error) { return true, nil }, plus(1).With(Name("send"), Effect), plus(1))).With(Name("retry")),
