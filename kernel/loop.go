@@ -69,23 +69,23 @@ func (s *strand) guard(pc int32) (next int32, err error) {
 // loop walks the ops. It makes three tests a step, two before it and its error; what is rare makes one
 // of them fail: a beat of the clock, tracing or a pinned context the first (through s.want), an op that
 // is no step the last (through noStep).
-func (s *strand) loop(o *op) (err error) {
+func (s *strand) loop(o *op) error {
 	clock := s.frame.sched.Beat()
 	for {
-		for clock.Load() == s.want {
+		var err error // not kept from step to step, which costs moves
+		if clock.Load() == s.want {
 			s.pc = o.pc
-			if err = o.run(s.ctx, o.in, o.out); err != nil {
-				break
+			if err = o.run(s.ctx, o.in, o.out); err == nil {
+				o = (*op)(unsafe.Add(unsafe.Pointer(o), unsafe.Sizeof(*o))) // an OpEnd ends the array
+				continue
 			}
-			o = (*op)(unsafe.Add(unsafe.Pointer(o), unsafe.Sizeof(*o))) // an OpEnd ends the array
-		}
-		if o.kind == OpEnd && clock.Load() == s.want {
-			return nil
+			if o.kind == OpEnd && clock.Load() == s.want {
+				return nil
+			}
 		}
 		if o, err = s.rare(o, err); o == nil {
 			return err
 		}
-		err = nil
 	}
 }
 
