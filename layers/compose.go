@@ -76,18 +76,19 @@ func Conditional[I, O any](predicate func(context.Context, I) (bool, error), the
 
 // BlockingDelay passes its input on after d. It holds a goroutine meanwhile, as a call that blocks would:
 // the caller's, or one of the lane under a deadline, under a context that can be cancelled or in a
-// Parallel, whose siblings go on. It ends early with the call's deadline or context.
+// Parallel, whose siblings go on. It fails early, with the error of the deadline or the context.
 func BlockingDelay[T any](d time.Duration) Module[T, T] { return delay[T](graph.BlockingDelay, d) }
 
 // NonBlockingDelay passes its input on after d. It suspends its branch and costs no goroutine: siblings
-// in a Parallel run meanwhile, also on the same one. It ends early with the call's deadline or context.
+// in a Parallel run meanwhile, also on the same one. It fails early, with the error of the deadline or the context.
 func NonBlockingDelay[T any](d time.Duration) Module[T, T] { return delay[T](graph.Delay, d) }
 
 func delay[T any](k graph.Kind, d time.Duration) Module[T, T] {
 	return Module[T, T]{&graph.Node{Kind: k, In: reflect.TypeFor[T](), Out: reflect.TypeFor[T](), Wait: d}}
 }
 
-// RetryPolicy says how often, when and after what errors a Retry runs its Module again.
+// RetryPolicy says how often, when and after what errors a Retry runs its Module again. It has the fields
+// Max, Base, Cap, Jitter and When: see graph.RetryPolicy.
 type RetryPolicy = graph.RetryPolicy
 
 // Retry runs m again when it fails: by default up to 3 times, after 1, 2 and 4 seconds, if m's own Timeout

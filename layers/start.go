@@ -10,7 +10,7 @@ import (
 
 // ErrDone is returned by Wait if its Pending was waited for before, or is waited for by somebody else at
 // this moment, or is the zero value.
-var ErrDone = errors.New("the call was waited for already")
+var ErrDone = errors.New("the Pending is zero, or was waited for already")
 
 // freeStarted bounds an engine's free list of started calls.
 const freeStarted = 64
