@@ -152,8 +152,8 @@ func (s *strand) onBeat(o *op) (*op, error) {
 	return o, nil
 }
 
-// late ends the call, or the WaitAll branch or attempt that o is in, because a limit round o is over and the step
-// at pc overran it.
+// late ends the call, or the WaitAll branch or attempt that o is in, because a limit round o is over and
+// the step at pc overran it.
 func (s *strand) late(o *op, pc int32) (*op, error) {
 	f := s.frame
 	err := f.fail(pc, context.DeadlineExceeded)

@@ -40,7 +40,7 @@ type started[O any] struct {
 // Nobody has to wait: the result of such a call is left to the garbage collector. Close waits for the
 // call all the same.
 //
-// Cost: no allocation of its own once warm, and less than a new goroutine.
+// Cost: no allocation of its own once warm.
 func (e *Engine[I, O]) Start(ctx context.Context, in I, opts ...Option) Pending[O] {
 	kernel.Keep(ctx)
 	f, err := e.kernel.Start(ctx, opts)

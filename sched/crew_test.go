@@ -104,22 +104,29 @@ func TestNoCrewOnOneProcessor(t *testing.T) {
 	})
 }
 
+// oneForALoop returns two items: the first, which the owner takes, ends when the second has begun, and the
+// second does what it is told.
+func oneForALoop(second func()) *items {
+	begun := make(chan bool)
+	j := newItems(2, nil)
+	j.each = func(i int) {
+		if i == 0 {
+			<-begun
+			return
+		}
+		close(begun)
+		second()
+	}
+	return j
+}
+
 // A loop takes items from the high end, and the owner parks until it has finished them.
 func TestOwnerWaitsForLoops(t *testing.T) {
 	atLeastTwo(t)
 	inBubble(t, func(t *testing.T, s *Sched) {
 		s.Crew()
 		for range 100 {
-			taken := make(chan bool)
-			j := newItems(2, nil)
-			j.each = func(i int) {
-				if i == 0 {
-					<-taken
-				} else {
-					close(taken)
-					until(s.crew.parkedOwner)
-				}
-			}
+			j := oneForALoop(func() { until(s.crew.parkedOwner) })
 			if !s.Spread(j, 2, 1) {
 				t.Fatal("not run")
 			}
@@ -172,16 +179,7 @@ func TestGoexitOnLoop(t *testing.T) {
 	inBubble(t, func(t *testing.T, s *Sched) {
 		s.Crew()
 		for range 100 {
-			taken := make(chan bool)
-			j := newItems(2, nil)
-			j.each = func(i int) {
-				if i == 0 {
-					<-taken
-				} else {
-					close(taken)
-					runtime.Goexit()
-				}
-			}
+			j := oneForALoop(runtime.Goexit)
 			if !s.Spread(j, 2, 1) {
 				t.Fatal("not run")
 			}

@@ -74,9 +74,12 @@ func newSimilarity() *cobra.Command {
 A file holds one pair a line, with a tab between its two texts, and the answer to each is the
 line SCORE, A, B with tabs between them, for 'sort -n' and 'cut'; tabs and ends of lines that
 a text from JSON may hold become spaces. Answers are in the order of the file. Memory stays
-bounded however long the file is, and each line is answered as it arrives.
+bounded however long the file is, and each line is answered as it arrives. A line that is no
+pair ends the run, after the answers to those before it. --jsonl=false reads a *.jsonl file as
+plain lines.
 
-With --json it prints {"metric", "score"}, for a file one {"index", "metric", "score"} a line.`,
+With --json it prints {"metric", "score"}, for a file one {"index", "metric", "score"} a line;
+index counts pairs from 0.`,
 		Example: `  mai similarity "a cat sat on the mat" "the mat has a cat on it"`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			metric, ok := metrics.ByName(name)

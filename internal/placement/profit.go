@@ -1,11 +1,9 @@
 package placement
 
-import (
-	"sync/atomic"
-)
+import "sync/atomic"
 
-// What it costs to hand branches to other goroutines decides whether that pays: about 300 ns if one of
-// them looks for work already, some 5 us if one must be woken.
+// Handing branches to other goroutines costs a few moves of cache lines between cores if one of them
+// looks for work already, and microseconds if one must be woken: docs/RATIONALE.md has figures.
 const (
 	// Worthwhile is how many nanoseconds of work are worth handing over. Branches with less always run
 	// one after the other.
