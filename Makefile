@@ -11,17 +11,17 @@ PLATFORMS := linux/arm64 darwin/arm64 windows/amd64 js/wasm
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help test need try-weights weights lint unit race noasm invariants soak cross bench peers benchmarks vuln
+.PHONY: help test need try-weights weights lint asm unit race noasm invariants soak cross bench peers benchmarks vuln
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 # One after the other, and in this order, also under make -j: each uses all cores, and the cheap ones
 # come first.
-test: ## all checks: set-up, lint, unit, race, noasm, invariants, 20 s of soak, cross (what CI runs)
+test: ## all checks: set-up, lint, asm, unit, race, noasm, invariants, 20 s of soak, cross (what CI runs)
 	@$(MAKE) --no-print-directory need
 	@$(MAKE) --no-print-directory try-weights
-	@for t in lint unit race noasm invariants "soak SOAK=20s" cross; do \
+	@for t in lint asm unit race noasm invariants "soak SOAK=20s" cross; do \
 		echo "== make $$t"; \
 		$(MAKE) --no-print-directory $$t || exit 1; \
 	done
@@ -45,6 +45,9 @@ lint: ## build, go vet, gofmt, staticcheck
 	$(GO) vet ./...
 	@unformatted=$$("$$($(GO) env GOROOT)/bin/gofmt" -l .); [ -z "$$unformatted" ] || { echo "gofmt -w would change:"; echo "$$unformatted"; exit 1; }
 	$(GO) run $(STATICCHECK) ./...
+
+asm: ## the generators of the assembly: what they write is what is committed
+	cd internal/asmgen && $(GO) vet ./... && $(GOTEST) ./...
 
 unit: ## tests, slow quality gates included
 	$(GOTEST) ./...

@@ -54,7 +54,7 @@ func readBuild() (buildFacts, error) {
 	}
 	b := buildFacts{
 		Version: "unknown", Revision: "unknown", Go: runtime.Version(),
-		OS: runtime.GOOS, Arch: runtime.GOARCH, Level: string(level),
+		OS: runtime.GOOS, Arch: runtime.GOARCH, Level: level.String(),
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -1,17 +1,20 @@
 package cpu
 
-import (
-	"errors"
-	"testing"
-)
+import "testing"
 
-func TestDetect(t *testing.T) {
-	for value, ok := range map[string]bool{"": true, "generic": true, "GENERIC": false, "avx9": false} {
-		t.Setenv(Env, value)
-		level, err := Detect()
-		var bad *Error
-		if level != Generic || (err == nil) != ok || !ok && (!errors.As(err, &bad) || bad.Value != value) {
-			t.Errorf("%s=%q: %v, %v", Env, value, level, err)
+func TestUse(t *testing.T) {
+	if n := len(Levels()); n == 0 || Levels()[n-1] != Generic {
+		t.Fatalf("levels %v do not end with generic", Levels())
+	}
+	all := &Primitive{Name: "all"}
+	for _, l := range Levels() {
+		all.Variants = append(all.Variants, Variant{Level: l})
+	}
+	for _, l := range Levels() {
+		restore := Use(l, 0)
+		if all.choose(); all.Level() != l {
+			t.Errorf("with %s allowed, %s runs", l, all.Level())
 		}
+		restore()
 	}
 }

@@ -5,6 +5,10 @@
 // an error or needs a goroutine belongs on a floor above.
 package simd
 
+import "github.com/maida-ai/gomai/internal/cpu"
+
+var dotF32Code = cpu.Implement("DotF32", cpu.Variant{Level: cpu.AVX512})
+
 // lanes is the number of partial sums that a float32 reduction keeps: four accumulators of 16 lanes.
 // Term i goes to partial sum i % lanes, in order of i; then the upper half of the partial sums is
 // added to the lower half until one is left. Products are rounded before they are added, never fused,
@@ -28,6 +32,10 @@ func DotF32(a, b []float32) float32 {
 	if len(a) != len(b) {
 		panic("simd: DotF32: lengths differ")
 	}
+	return dotF32(a, b)
+}
+
+func dotF32Generic(a, b []float32) float32 {
 	var sum [lanes]float32
 	for len(a) >= lanes {
 		x, y := (*[lanes]float32)(a), (*[lanes]float32)(b)

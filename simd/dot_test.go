@@ -61,7 +61,9 @@ func randomVector(r *rand.Rand, n int) []float32 {
 	return v
 }
 
-func TestReductions(t *testing.T) {
+func TestReductions(t *testing.T) { eachLevel(t, testReductions) }
+
+func testReductions(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, red := range reductions {
 		for n := range 4*lanes + 20 {

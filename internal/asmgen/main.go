@@ -1,0 +1,61 @@
+// Asmgen writes the assembly of package simd. Run it in its folder after changing a generator:
+//
+//	go run .
+//
+// Each generator stands in a file named after the one it writes. The tests run all of them and compare
+// the result with what is committed.
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/mmcloughlin/avo/attr"
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/pass"
+	"github.com/mmcloughlin/avo/printer"
+)
+
+// files says which generator writes which file, named from the root of the project.
+var files = []struct {
+	path     string
+	generate func(*build.Context)
+}{
+	{"simd/dot_amd64.s", dot},
+}
+
+func main() {
+	for _, f := range files {
+		text, err := assemble(f.generate)
+		if err == nil {
+			err = os.WriteFile(filepath.Join("../..", f.path), text, 0o644)
+		}
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "asmgen: %s: %v\n", f.path, err)
+			os.Exit(1)
+		}
+	}
+}
+
+// assemble returns the text of the assembly file that generate describes.
+func assemble(generate func(*build.Context)) ([]byte, error) {
+	c := build.NewContext()
+	c.ConstraintExpr("amd64,!noasm")
+	generate(c)
+	file, err := c.Result()
+	if err != nil {
+		return nil, err
+	}
+	if err := pass.Compile.Execute(file); err != nil {
+		return nil, err
+	}
+	return printer.NewGoAsm(printer.Config{Name: "asmgen", Argv: []string{"internal/asmgen"}}).Print(file)
+}
+
+// function begins a function that needs no stack of its own.
+func function(c *build.Context, name, signature string) {
+	c.Function(name)
+	c.Attributes(attr.NOSPLIT | attr.NOFRAME)
+	c.SignatureExpr(signature)
+}
