@@ -67,6 +67,7 @@ const floors = `
 // line needs its reason in docs/RATIONALE.md.
 const outside = `
 	github.com/klauspost/cpuid/v2:       internal/cpu
+	github.com/mmcloughlin/avo:          internal/asmgen
 	github.com/panjf2000/ants/v2:        sched
 	github.com/minio/simdjson-go:        models
 	github.com/ebitengine/purego:        native

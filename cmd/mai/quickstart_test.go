@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/maida-ai/gomai/internal/cpu"
 )
 
 const quickstartA, quickstartB = "hello world", "Hello, world!"
@@ -71,7 +73,7 @@ func TestVersion(t *testing.T) {
 	r := run(t, "", "version", "--json")
 	r.expect(t, 0)
 	got := records[buildFacts](t, r)
-	if len(got) != 1 || got[0].Version == "" || got[0].Revision == "" || !strings.HasPrefix(got[0].Go, "go1.") || got[0].Level != "generic" {
+	if len(got) != 1 || got[0].Version == "" || got[0].Revision == "" || !strings.HasPrefix(got[0].Go, "go1.") || got[0].Level != cpu.Levels()[0].String() {
 		t.Fatalf("got %+v", got)
 	}
 	text := run(t, "", "version")
