@@ -1,0 +1,133 @@
+package simd
+
+import "math"
+
+// One query against the rows of a matrix, row after row in memory without gaps. Each result has the
+// bits that the primitive of two vectors gives for the query and that row.
+
+// DotRowsF32 writes to dst[i] the dot product of q and row i.
+//
+//	for i := range dst { dst[i] = DotF32(q, rows[i*d:(i+1)*d]) }
+//
+// Shape:  dst (n,), q (d,), rows (n, d); n, d >= 0; all 0 for d = 0.
+// Units:  those of q times those of rows.
+// Panics: if len(rows) != len(dst)*len(q).
+// Cost:   no allocation; q and rows may overlap, dst neither of them.
+// Exact:  bit-identical on every level, with the error of DotF32.
+// Source: the definition.
+func DotRowsF32(dst, q, rows []float32) {
+	if len(rows) != len(dst)*len(q) {
+		panic("simd: DotRowsF32: rows is not len(dst) times len(q)")
+	}
+	d := len(q)
+	for i := range dst {
+		dst[i] = DotF32(q, rows[i*d:][:d])
+	}
+}
+
+// L2RowsF32 writes to dst[i] the square of the Euclidean distance between q and row i.
+//
+//	for i := range dst { dst[i] = L2F32(q, rows[i*d:(i+1)*d]) }
+//
+// Shape:  dst (n,), q (d,), rows (n, d); n, d >= 0; all 0 for d = 0.
+// Units:  the square of those of q and rows.
+// Panics: if len(rows) != len(dst)*len(q).
+// Cost:   no allocation; q and rows may overlap, dst neither of them.
+// Exact:  bit-identical on every level, with the error of L2F32.
+// Source: the definition.
+func L2RowsF32(dst, q, rows []float32) {
+	if len(rows) != len(dst)*len(q) {
+		panic("simd: L2RowsF32: rows is not len(dst) times len(q)")
+	}
+	d := len(q)
+	for i := range dst {
+		dst[i] = L2F32(q, rows[i*d:][:d])
+	}
+}
+
+// DotRowsF16 writes to dst[i] the dot product of q and row i, whose elements are IEEE 754 half
+// precision, widened to float32, which is exact.
+//
+//	for i := range dst { dst[i] = DotF32(q, widen(rows[i*d:(i+1)*d])) }
+//
+// Shape:  dst (n,), q (d,), rows (n, d); n, d >= 0; all 0 for d = 0.
+// Units:  those of q times those of rows.
+// Panics: if len(rows) != len(dst)*len(q).
+// Cost:   no allocation; the arguments do not overlap.
+// Exact:  bit-identical on every level, with the error of DotF32.
+// Source: the definition.
+func DotRowsF16(dst, q []float32, rows []uint16) {
+	if len(rows) != len(dst)*len(q) {
+		panic("simd: DotRowsF16: rows is not len(dst) times len(q)")
+	}
+	d := len(q)
+	for i := range dst {
+		dst[i] = dotF32F16Generic(q, rows[i*d:][:d])
+	}
+}
+
+func dotF32F16Generic(a []float32, b []uint16) float32 {
+	b = b[:len(a)]
+	var sum [lanes]float32
+	for i, x := range a {
+		sum[i%lanes] += float32(x * widen(b[i]))
+	}
+	return fold(&sum)
+}
+
+// widen returns the value of a half-precision number.
+func widen(h uint16) float32 {
+	sign, rest := uint32(h&0x8000)<<16, uint32(h&0x7fff)<<13
+	switch {
+	case h&0x7c00 == 0x7c00: // infinite or NaN
+		return math.Float32frombits(sign | 0x7f800000 | rest)
+	default: // exponents differ by 112; the product makes a subnormal normal
+		return math.Float32frombits(sign | math.Float32bits(math.Float32frombits(rest)*0x1p112))
+	}
+}
+
+// DotRowsI8 writes to dst[i] the dot product of q and row i.
+//
+//	for i := range dst { dst[i] = DotI8(q, rows[i*d:(i+1)*d]) }
+//
+// Shape:  dst (n,), q (d,), rows (n, d); n, d >= 0, d <= 131071 (no overflow at -128*-128); all 0 for d = 0.
+// Units:  quanta; multiply by the scales of q and of the row for reals.
+// Panics: if len(rows) != len(dst)*len(q), or d is too large.
+// Cost:   no allocation; q and rows may overlap.
+// Exact:  every level gives the exact sums.
+// Source: the definition.
+func DotRowsI8(dst []int32, q, rows []int8) {
+	if len(rows) != len(dst)*len(q) {
+		panic("simd: DotRowsI8: rows is not len(dst) times len(q)")
+	}
+	if len(q) > maxDotI8 {
+		panic("simd: DotRowsI8: too long, the sums may overflow")
+	}
+	d := len(q)
+	for i := range dst {
+		dst[i] = dotI8Generic(q, rows[i*d:][:d])
+	}
+}
+
+// HammingRowsU64 writes to dst[i] the number of bits in which q and row i differ.
+//
+//	for i := range dst { dst[i] = int32(HammingU64(q, rows[i*d:(i+1)*d])) }
+//
+// Shape:  dst (n,), q (d,), rows (n, d); n, d >= 0, d < 2^25 (no overflow); all 0 for d = 0.
+// Units:  bits.
+// Panics: if len(rows) != len(dst)*len(q), or d is too large.
+// Cost:   no allocation; q and rows may overlap.
+// Exact:  every level gives the exact sums.
+// Source: the definition.
+func HammingRowsU64(dst []int32, q, rows []uint64) {
+	if len(rows) != len(dst)*len(q) {
+		panic("simd: HammingRowsU64: rows is not len(dst) times len(q)")
+	}
+	if len(q) >= 1<<25 {
+		panic("simd: HammingRowsU64: too long, the sums may overflow")
+	}
+	d := len(q)
+	for i := range dst {
+		dst[i] = int32(hammingU64Generic(q, rows[i*d:][:d]))
+	}
+}
