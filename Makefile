@@ -31,6 +31,7 @@ need:
 	@missing=; \
 	command -v $(GO) >/dev/null || missing="$$missing\n  go 1.26 or newer: https://go.dev/dl"; \
 	command -v $$($(GO) env CC 2>/dev/null || echo gcc) >/dev/null || missing="$$missing\n  gcc, for the race detector (Debian: apt-get install gcc libc6-dev)"; \
+	command -v objdump >/dev/null || missing="$$missing\n  objdump, to disassemble instructions written as bytes (Debian: apt-get install binutils)"; \
 	[ -z "$$missing" ] || { printf "make test needs what is missing here:$$missing\n" >&2; exit 1; }
 
 # Without the weights the tests that need them skip; in CI they may not.
