@@ -11,17 +11,17 @@ PLATFORMS := linux/arm64 darwin/arm64 windows/amd64 js/wasm
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help test need try-weights weights lint asm unit race noasm invariants soak cross bench peers benchmarks vuln
+.PHONY: help test need try-weights weights lint asm unit race noasm amxemu invariants soak cross bench peers benchmarks vuln
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 # One after the other, and in this order, also under make -j: each uses all cores, and the cheap ones
 # come first.
-test: ## all checks: set-up, lint, asm, unit, race, noasm, invariants, 20 s of soak, cross (what CI runs)
+test: ## all checks: set-up, lint, asm, unit, race, noasm, amxemu, invariants, 20 s of soak, cross (what CI runs)
 	@$(MAKE) --no-print-directory need
 	@$(MAKE) --no-print-directory try-weights
-	@for t in lint asm unit race noasm invariants "soak SOAK=20s" cross; do \
+	@for t in lint asm unit race noasm amxemu invariants "soak SOAK=20s" cross; do \
 		echo "== make $$t"; \
 		$(MAKE) --no-print-directory $$t || exit 1; \
 	done
@@ -30,7 +30,7 @@ test: ## all checks: set-up, lint, asm, unit, race, noasm, invariants, 20 s of s
 need:
 	@missing=; \
 	command -v $(GO) >/dev/null || missing="$$missing\n  go 1.26 or newer: https://go.dev/dl"; \
-	command -v $$($(GO) env CC 2>/dev/null || echo gcc) >/dev/null || missing="$$missing\n  gcc, for the race detector (Debian: apt-get install gcc libc6-dev)"; \
+	command -v $$($(GO) env CC 2>/dev/null || echo gcc) >/dev/null || missing="$$missing\n  gcc, for the race detector and the emulator of AMX (Debian: apt-get install gcc libc6-dev)"; \
 	command -v objdump >/dev/null || missing="$$missing\n  objdump, to disassemble instructions written as bytes (Debian: apt-get install binutils)"; \
 	[ -z "$$missing" ] || { printf "make test needs what is missing here:$$missing\n" >&2; exit 1; }
 
@@ -58,6 +58,12 @@ race: ## tests under the race detector
 
 noasm: ## tests with -tags noasm: plain Go only
 	$(GOTEST) -tags noasm ./...
+
+# On other machines the package of the emulator is empty and there is nothing to run.
+amxemu: ## AMX kernels on tiles in software, bit for bit against plain Go (linux/amd64)
+	CGO_ENABLED=1 $(GO) vet -tags amxemu ./internal/amxemu ./simd
+	CGO_ENABLED=1 $(GOTEST) -tags amxemu -run 'AMX|BF16' ./simd
+	@[ "$$($(GO) env GOOS/GOARCH)" != linux/amd64 ] || CGO_ENABLED=1 $(GOTEST) -tags amxemu ./internal/amxemu
 
 invariants: ## tests of the engine with released memory poisoned
 	$(GOTEST) -tags invariants $$($(GO) list ./... | grep -E '/(sched|kernel|graph|layers|steps)(/|$$)')
