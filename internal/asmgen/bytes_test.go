@@ -105,7 +105,7 @@ func byteLines(t *testing.T, path string, text []byte) (lines []line) {
 		}
 		l := line{where: fmt.Sprintf("%s:%d", path, n), says: says}
 		for _, b := range strings.Split(code, ";") {
-			v, err := strconv.ParseUint(strings.TrimPrefix(strings.TrimSpace(b), "BYTE $"), 0, 8)
+			v, err := strconv.ParseUint(strings.TrimLeft(b, "BYTE $"), 0, 8)
 			if err != nil {
 				t.Fatalf("%s: %v", l.where, err)
 			}

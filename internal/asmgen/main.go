@@ -27,6 +27,7 @@ var files = []struct {
 	generate func(*build.Context)
 }{
 	{"simd/dot_amd64.s", dot},
+	{"simd/gemmi8_amd64.s", gemmI8},
 }
 
 func main() {
