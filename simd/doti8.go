@@ -1,6 +1,18 @@
 package simd
 
-import "math"
+import (
+	"math"
+
+	"github.com/maida-ai/gomai/internal/cpu"
+)
+
+var (
+	dotI8Code = cpu.Implement("DotI8", cpu.Variant{Level: cpu.AVX512VNNI}, cpu.Variant{Level: cpu.AVX512},
+		cpu.Variant{Level: cpu.AVXVNNI}, cpu.Variant{Level: cpu.AVX2})
+	l2I8Code     = cpu.Implement("L2I8", cpu.Variant{Level: cpu.AVX512}, cpu.Variant{Level: cpu.AVX2})
+	cosineI8Code = cpu.Implement("CosineI8", cpu.Variant{Level: cpu.AVX512VNNI}, cpu.Variant{Level: cpu.AVX512},
+		cpu.Variant{Level: cpu.AVX2})
+)
 
 // maxDotI8 is the longest vector whose dot product fits an int32 even if every product is -128*-128.
 const maxDotI8 = 131071
@@ -25,7 +37,7 @@ func DotI8(a, b []int8) int32 {
 	if len(a) > maxDotI8 {
 		panic("simd: DotI8: too long, the sum may overflow")
 	}
-	return dotI8Generic(a, b)
+	return dotI8(a, b)
 }
 
 func dotI8Generic(a, b []int8) int32 {
@@ -54,7 +66,7 @@ func L2I8(a, b []int8) int32 {
 	if len(a) > maxL2I8 {
 		panic("simd: L2I8: too long, the sum may overflow")
 	}
-	return l2I8Generic(a, b)
+	return l2I8(a, b)
 }
 
 func l2I8Generic(a, b []int8) int32 {
@@ -86,7 +98,7 @@ func CosineI8(a, b []int8) float64 {
 	if len(a) > maxDotI8 {
 		panic("simd: CosineI8: too long, the sums may overflow")
 	}
-	ab, aa, bb := cosineI8Generic(a, b)
+	ab, aa, bb := cosineI8(a, b)
 	if aa == 0 || bb == 0 {
 		return 0
 	}

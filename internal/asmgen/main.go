@@ -28,6 +28,7 @@ var files = []struct {
 }{
 	{"simd/dot_amd64.s", dot},
 	{"simd/gemmi8_amd64.s", gemmI8},
+	{"simd/doti8_amd64.s", dotI8},
 }
 
 func main() {
