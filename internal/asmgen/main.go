@@ -1,4 +1,4 @@
-// Asmgen writes the assembly of package simd. Run it in its folder after changing a generator:
+// Asmgen writes the assembly of packages simd and cpu. Run it in its folder after changing a generator:
 //
 //	go run .
 //
@@ -26,6 +26,7 @@ var files = []struct {
 	path     string
 	generate func(*build.Context)
 }{
+	{"internal/cpu/probe_amd64.s", probe},
 	{"simd/dot_amd64.s", dot},
 	{"simd/gemmi8_amd64.s", gemmI8},
 	{"simd/doti8_amd64.s", dotI8},
