@@ -73,7 +73,11 @@ func TestVersion(t *testing.T) {
 	r := run(t, "", "version", "--json")
 	r.expect(t, 0)
 	got := records[buildFacts](t, r)
-	if len(got) != 1 || got[0].Version == "" || got[0].Revision == "" || !strings.HasPrefix(got[0].Go, "go1.") || got[0].Level != cpu.Levels()[0].String() {
+	level, err := cpu.Detect() // of the tests, which see the same MAI_CPU
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 1 || got[0].Version == "" || got[0].Revision == "" || !strings.HasPrefix(got[0].Go, "go1.") || got[0].Level != level.String() {
 		t.Fatalf("got %+v", got)
 	}
 	text := run(t, "", "version")
