@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/panjf2000/ants/v2"
+
+	"github.com/maida-ai/gomai/internal/cores"
 )
 
 // Job is work in independent items.
@@ -52,7 +54,7 @@ type crew struct {
 	limit    atomic.Int64  // loops wanted
 	beat     atomic.Uint32 // when limit was compared with GOMAXPROCS
 	slots    [maxSlots]slot
-	tokens   [maxLoops]chan struct{}
+	tokens   [maxLoops]chan int // each carries the core of who sends it, and who has work for its own
 
 	mu      sync.Mutex
 	running uint64 // a bit for each loop
@@ -178,7 +180,7 @@ func (c *crew) park(n int) {
 	bit := uint64(1) << n
 	c.idle.Or(bit)
 	if c.active.Load() == 0 && n < int(c.limit.Load()) || c.idle.And(^bit)&bit == 0 {
-		<-c.tokens[n]
+		cores.Avoid(<-c.tokens[n])
 	}
 }
 
@@ -186,7 +188,7 @@ func (c *crew) park(n int) {
 func (c *crew) wake(most int) {
 	for n := 0; most > 0 && n < maxLoops; most-- {
 		if n = takeBit(&c.idle); n < maxLoops {
-			c.tokens[n] <- struct{}{}
+			c.tokens[n] <- cores.Current()
 		}
 	}
 }
@@ -214,7 +216,7 @@ func (c *crew) resize(limit int) {
 		c.pool, _ = ants.NewPool(-1, ants.WithDisablePurge(true), ants.WithPanicHandler(func(p any) { panic(p) }))
 		for i := range maxSlots {
 			c.slots[i].bit, c.slots[i].wake = 1<<i, make(chan struct{}, 1)
-			c.tokens[i] = make(chan struct{}, 1)
+			c.tokens[i] = make(chan int, 1)
 		}
 		c.free.Store(1<<maxSlots - 1)
 	}

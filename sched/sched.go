@@ -36,9 +36,7 @@ type Sched struct {
 }
 
 // Option configures New.
-type Option struct {
-	maxBlocking int
-}
+type Option struct{ maxBlocking int }
 
 // MaxBlocking bounds the goroutines of the lane. n < 1 means DefaultMaxBlocking.
 func MaxBlocking(n int) Option { return Option{maxBlocking: n} }

@@ -14,8 +14,9 @@ const (
 	measureEvery = 64
 
 	patience   = 2  // losses in a row that are taken for chance: pausing would let helpers go to sleep
+	probation  = 8  // and so many more after a trial, as a helper is slow at first
 	maxPause   = 10 // what goes on losing is tried again after up to 2^maxPause runs
-	maxBackoff = 5  // and a helper is woken on trial every 2^maxBackoff beats at least
+	maxBackoff = 2  // and a helper is woken on trial every 2^maxBackoff beats at least
 	worthCalls = 4  // calls in a row that were long let an engine spread its Parallels
 )
 
@@ -51,7 +52,7 @@ func (p *Profit) Wake(run uint32, n, helpers int, beat uint32) int {
 	if run%measureEvery == 0 || work < Worthwhile {
 		return Stay
 	}
-	if p.skip.Load() > 0 {
+	if (helpers > 0 || work >= worthWaking) && p.skip.Load() > 0 {
 		p.skip.Add(-1)
 		return Stay
 	}
@@ -70,6 +71,8 @@ func (p *Profit) Wake(run uint32, n, helpers int, beat uint32) int {
 	} else {
 		p.trial.Store(beat + 1<<min(p.vain.Add(1)-1, maxBackoff))
 	}
+	p.losses.Store(-probation)
+	p.skip.Store(0)
 	return 1
 }
 
@@ -87,7 +90,7 @@ func (p *Profit) Learn(took int64, woken int, beat uint32) {
 			p.gained.Store(true)
 			p.trial.Store(beat + 1)
 		}
-		if p.losses.Load() > 0 {
+		if p.losses.Load() != 0 {
 			p.losses.Store(0)
 		}
 	case woken > 0 && work < worthWaking: // a trial is judged by what follows: helpers take a while to wake up

@@ -81,7 +81,7 @@ func TestProfitTrials(t *testing.T) {
 			t.Errorf("trial %d came %d beats after the one before, want %d", i+1, b-at[i], want)
 		}
 	}
-	if n := len(at); n < 1000/32 {
+	if n := len(at); n < 1000>>maxBackoff {
 		t.Errorf("%d trials in 1,000 beats", n)
 	}
 	if at := trials(2000, 2100, true); len(at) < 99 {
@@ -115,6 +115,14 @@ func TestProfitPauses(t *testing.T) {
 		}
 		p.Learn(1, 0, 1)
 	}
+	if p.Wake(1, 2, 0, 1000) != 1 {
+		t.Fatal("no trial with nobody awake")
+	}
+	for i := 1; i <= probation+patience; i++ {
+		lose(i, 0) // a helper is slow at first
+	}
+	lose(probation+patience+1, 2)
+
 	q := measured(worthWaking)
 	for range patience + 1 {
 		q.Learn(worthWaking, 7, 1)
