@@ -54,6 +54,7 @@ func TestJSON(t *testing.T) {
 		{"embed", "--model", tiny, "a"},
 		{"tokenize", "--model", tiny, "a"},
 		{"similarity", "--model", tiny, "a", "b"},
+		{"doctor"},
 		{"version"},
 	} {
 		t.Run(args[0], func(t *testing.T) {

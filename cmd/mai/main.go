@@ -74,6 +74,7 @@ running, 2 wrong usage, 3 bad input or model file, 130 interrupted.`,
 		newTokenize(),
 		newSimilarity(),
 		newDistill(),
+		newDoctor(),
 		newVersion(),
 	)
 	root.SetHelpCommand(newHelp(root))

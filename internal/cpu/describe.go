@@ -14,10 +14,14 @@ type Description struct {
 // Describe returns the description of this machine's processor.
 func Describe() Description {
 	c := &cpuid.CPU
+	var hypervisor string
+	if c.HypervisorVendorID != cpuid.VendorUnknown {
+		hypervisor = c.HypervisorVendorID.String()
+	}
 	return Description{
 		Brand: c.BrandName, Vendor: c.VendorString,
 		Family: c.Family, Model: c.Model, Stepping: c.Stepping,
-		Hypervisor:    c.HypervisorVendorString,
+		Hypervisor:    hypervisor,
 		PhysicalCores: c.PhysicalCores,
 		// The library says -1 for what it could not find out.
 		L1D: max(c.Cache.L1D, 0), L1I: max(c.Cache.L1I, 0), L2: max(c.Cache.L2, 0), L3: max(c.Cache.L3, 0),
