@@ -30,6 +30,9 @@ var files = []struct {
 	{"simd/dot_amd64.s", dot},
 	{"simd/gemmi8_amd64.s", gemmI8},
 	{"simd/doti8_amd64.s", dotI8},
+	{"simd/hamming_amd64.s", hamming},
+	{"simd/rows_amd64.s", rows},
+	{"simd/rowsi8_amd64.s", rowsI8},
 }
 
 func main() {
