@@ -27,15 +27,7 @@ func Dot(a, b []float32) float64 {
 // component makes it NaN. The error is at most (n/64+8) * 2^-23, less than 2e-6 at 384 components, for
 // tiny and huge vectors too. It allocates nothing and panics if the lengths differ.
 func Cosine(a, b []float32) float64 {
-	ab, aa, bb := simd.DotF32(a, b), simd.DotF32(a, a), simd.DotF32(b, b)
-	dot, square := float64(ab), float64(aa)*float64(bb)
-	if !finite(ab) || !normalSquare(aa) || !normalSquare(bb) {
-		dot, square = dot64(a, b), dot64(a, a)*dot64(b, b)
-	}
-	if square == 0 {
-		return 0
-	}
-	return max(-1, min(1, dot/math.Sqrt(square)))
+	return simd.CosineF32(a, b)
 }
 
 // Euclidean returns the distance between a and b, (n,) each, in their units. The relative error is

@@ -5,16 +5,32 @@
 // an error or needs a goroutine belongs on a floor above.
 package simd
 
-import "github.com/maida-ai/gomai/internal/cpu"
+import (
+	"math"
 
-var dotF32Code = cpu.Implement("DotF32", cpu.Variant{Level: cpu.AVX512})
+	"github.com/maida-ai/gomai/internal/cpu"
+)
+
+var (
+	dotF32Code = cpu.Implement("DotF32", cpu.Variant{Level: cpu.AVX512}, cpu.Variant{Level: cpu.AVX2})
+	l2F32Code  = cpu.Implement("L2F32", cpu.Variant{Level: cpu.AVX512}, cpu.Variant{Level: cpu.AVX2})
+)
 
 // lanes is the number of partial sums that a float32 reduction keeps: four accumulators of 16 lanes.
 // Term i goes to partial sum i % lanes, in order of i; then the upper half of the partial sums is
 // added to the lower half until one is left. Products are rounded before they are added, never fused,
 // so that all levels and architectures give the same bits: emulating a fused float32 step in plain Go
 // costs four times as much, and with four accumulators in flight fusing gains nothing in assembly.
+//
+// A vector longer than chunk is reduced in pieces of chunk elements, whose sums are added in order.
 const lanes = 64
+
+// chunk is the most elements that one call of assembly gets: the garbage collector cannot stop it, so
+// it must be short.
+const chunk = 1 << 15
+
+// lastChunk returns where the last piece of n > chunk elements begins.
+func lastChunk(n int) int { return (n - 1) / chunk * chunk }
 
 // DotF32 returns the sum of a[i]*b[i].
 //
@@ -36,6 +52,10 @@ func DotF32(a, b []float32) float32 {
 }
 
 func dotF32Generic(a, b []float32) float32 {
+	if len(a) > chunk {
+		cut := lastChunk(len(a))
+		return dotF32Generic(a[:cut], b[:cut]) + dotF32Generic(a[cut:], b[cut:])
+	}
 	var sum [lanes]float32
 	for len(a) >= lanes {
 		x, y := (*[lanes]float32)(a), (*[lanes]float32)(b)
@@ -66,6 +86,14 @@ func L2F32(a, b []float32) float32 {
 	if len(a) != len(b) {
 		panic("simd: L2F32: lengths differ")
 	}
+	return l2F32(a, b)
+}
+
+func l2F32Generic(a, b []float32) float32 {
+	if len(a) > chunk {
+		cut := lastChunk(len(a))
+		return l2F32Generic(a[:cut], b[:cut]) + l2F32Generic(a[cut:], b[cut:])
+	}
 	var sum [lanes]float32
 	for len(a) >= lanes {
 		x, y := (*[lanes]float32)(a), (*[lanes]float32)(b)
@@ -80,6 +108,38 @@ func L2F32(a, b []float32) float32 {
 		sum[l] += float32(d * d)
 	}
 	return fold(&sum)
+}
+
+// NormF32 returns the Euclidean norm of a, the square root of the sum of a[i]*a[i].
+//
+//	for i := range a { sum += a[i] * a[i] }; sqrt(sum)
+//
+// Shape:  a (n,), n >= 0; 0 for n = 0.
+// Units:  those of a.
+// Panics: never.
+// Cost:   no allocation.
+// Exact:  bit-identical on every level. The relative error is at most (n/64+8) * 2^-25, for tiny and
+// huge vectors too: where the squares do not fit into float32, they are summed in float64. It is
+// infinite if a component is.
+// Source: the definition.
+func NormF32(a []float32) float64 {
+	if s := dotF32(a, a); normalSquare(s) {
+		return math.Sqrt(float64(s))
+	}
+	return math.Sqrt(dot64(a, a))
+}
+
+// normalSquare says whether a sum of squares in float32 lost nothing to overflow or underflow. Below
+// the threshold single squares may be denormal, down to zero for vectors that are not.
+func normalSquare(s float32) bool { return s > 0x1p-80 && s <= math.MaxFloat32 }
+
+// dot64 is the dot product in float64, which holds every product of float32 values.
+func dot64(a, b []float32) float64 {
+	var sum float64
+	for i := range a {
+		sum += float64(a[i]) * float64(b[i])
+	}
+	return sum
 }
 
 // fold adds the partial sums up: 64 to 32, to 16, ... to 1.

@@ -4,6 +4,16 @@
 
 #include "textflag.h"
 
+DATA dotMasks<>+0(SB)/8, $0xffffffffffffffff
+DATA dotMasks<>+8(SB)/8, $0xffffffffffffffff
+DATA dotMasks<>+16(SB)/8, $0xffffffffffffffff
+DATA dotMasks<>+24(SB)/8, $0xffffffffffffffff
+DATA dotMasks<>+32(SB)/8, $0x0000000000000000
+DATA dotMasks<>+40(SB)/8, $0x0000000000000000
+DATA dotMasks<>+48(SB)/8, $0x0000000000000000
+DATA dotMasks<>+56(SB)/8, $0x0000000000000000
+GLOBL dotMasks<>(SB), RODATA|NOPTR, $64
+
 // func dotF32AVX512(a *float32, b *float32, n int) float32
 // Requires: AVX, AVX512F, BMI2, SSE
 TEXT ·dotF32AVX512(SB), NOSPLIT|NOFRAME, $0-28
@@ -11,57 +21,65 @@ TEXT ·dotF32AVX512(SB), NOSPLIT|NOFRAME, $0-28
 	MOVQ   b+8(FP), CX
 	MOVQ   n+16(FP), DX
 	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
-	VPXORD Z4, Z4, Z4
-	VPXORD Z6, Z6, Z6
+	VPXORD Z3, Z3, Z3
 	CMPQ   DX, $0x40
 	JL     tail
 
 loop:
-	VMOVUPS (AX), Z1
-	VMOVUPS 64(AX), Z3
-	VMOVUPS 128(AX), Z5
-	VMOVUPS 192(AX), Z7
-	VMULPS  (CX), Z1, Z1
-	VADDPS  Z1, Z0, Z0
-	VMULPS  64(CX), Z3, Z3
-	VADDPS  Z3, Z2, Z2
-	VMULPS  128(CX), Z5, Z5
-	VADDPS  Z5, Z4, Z4
-	VMULPS  192(CX), Z7, Z7
-	VADDPS  Z7, Z6, Z6
-	ADDQ    $0x00000100, AX
-	ADDQ    $0x00000100, CX
+	VMOVUPS (AX), Z4
+	VMULPS  (CX), Z4, Z4
+	VADDPS  Z4, Z0, Z0
+	VMOVUPS 64(AX), Z4
+	VMULPS  64(CX), Z4, Z4
+	VADDPS  Z4, Z1, Z1
+	VMOVUPS 128(AX), Z4
+	VMULPS  128(CX), Z4, Z4
+	VADDPS  Z4, Z2, Z2
+	VMOVUPS 192(AX), Z4
+	VMULPS  192(CX), Z4, Z4
+	VADDPS  Z4, Z3, Z3
+	ADDQ    $+256, AX
+	ADDQ    $+256, CX
 	SUBQ    $0x40, DX
 	CMPQ    DX, $0x40
 	JGE     loop
 
 tail:
-	MOVQ          $-1, BX
-	BZHIQ         DX, BX, BX
-	KMOVW         BX, K1
-	VMOVUPS.Z     (AX), K1, Z1
-	VMULPS.Z      (CX), Z1, K1, Z1
-	VADDPS        Z1, Z0, K1, Z0
-	SHRQ          $0x10, BX
-	KMOVW         BX, K1
-	VMOVUPS.Z     64(AX), K1, Z3
-	VMULPS.Z      64(CX), Z3, K1, Z3
-	VADDPS        Z3, Z2, K1, Z2
-	SHRQ          $0x10, BX
-	KMOVW         BX, K1
-	VMOVUPS.Z     128(AX), K1, Z5
-	VMULPS.Z      128(CX), Z5, K1, Z5
-	VADDPS        Z5, Z4, K1, Z4
-	SHRQ          $0x10, BX
-	KMOVW         BX, K1
-	VMOVUPS.Z     192(AX), K1, Z7
-	VMULPS.Z      192(CX), Z7, K1, Z7
-	VADDPS        Z7, Z6, K1, Z6
-	SHRQ          $0x10, BX
-	VADDPS        Z4, Z0, Z0
-	VADDPS        Z6, Z2, Z2
+	TESTQ     DX, DX
+	JZ        fold
+	MOVQ      $-1, BX
+	BZHIQ     DX, BX, BX
+	KMOVW     BX, K1
+	VMOVUPS.Z (AX), K1, Z4
+	VMOVUPS.Z (CX), K1, Z5
+	VMULPS    Z5, Z4, Z4
+	VADDPS    Z4, Z0, K1, Z0
+	SHRQ      $0x10, BX
+	KMOVW     BX, K1
+	VMOVUPS.Z 64(AX), K1, Z4
+	VMOVUPS.Z 64(CX), K1, Z5
+	VMULPS    Z5, Z4, Z4
+	VADDPS    Z4, Z1, K1, Z1
+	SHRQ      $0x10, BX
+	KMOVW     BX, K1
+	VMOVUPS.Z 128(AX), K1, Z4
+	VMOVUPS.Z 128(CX), K1, Z5
+	VMULPS    Z5, Z4, Z4
+	VADDPS    Z4, Z2, K1, Z2
+	SHRQ      $0x10, BX
+	KMOVW     BX, K1
+	VMOVUPS.Z 192(AX), K1, Z4
+	VMOVUPS.Z 192(CX), K1, Z5
+	VMULPS    Z5, Z4, Z4
+	VADDPS    Z4, Z3, K1, Z3
+	SHRQ      $0x10, BX
+
+fold:
 	VADDPS        Z2, Z0, Z0
+	VADDPS        Z3, Z1, Z1
+	VADDPS        Z1, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VADDPS        Y1, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X1
@@ -70,6 +88,400 @@ tail:
 	VADDPS        X1, X0, X0
 	VMOVSHDUP     X0, X1
 	VADDSS        X1, X0, X0
-	MOVSS         X0, ret+24(FP)
 	VZEROUPPER
+	MOVSS         X0, ret+24(FP)
+	RET
+
+// func dotF32AVX2(a *float32, b *float32, n int) float32
+// Requires: AVX, SSE
+TEXT ·dotF32AVX2(SB), NOSPLIT|NOFRAME, $0-28
+	MOVQ   a+0(FP), AX
+	MOVQ   b+8(FP), CX
+	MOVQ   n+16(FP), DX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	CMPQ   DX, $0x40
+	JL     tail
+
+loop:
+	VMOVUPS (AX), Y8
+	VMULPS  (CX), Y8, Y8
+	VADDPS  Y8, Y0, Y0
+	VMOVUPS 32(AX), Y8
+	VMULPS  32(CX), Y8, Y8
+	VADDPS  Y8, Y1, Y1
+	VMOVUPS 64(AX), Y8
+	VMULPS  64(CX), Y8, Y8
+	VADDPS  Y8, Y2, Y2
+	VMOVUPS 96(AX), Y8
+	VMULPS  96(CX), Y8, Y8
+	VADDPS  Y8, Y3, Y3
+	VMOVUPS 128(AX), Y8
+	VMULPS  128(CX), Y8, Y8
+	VADDPS  Y8, Y4, Y4
+	VMOVUPS 160(AX), Y8
+	VMULPS  160(CX), Y8, Y8
+	VADDPS  Y8, Y5, Y5
+	VMOVUPS 192(AX), Y8
+	VMULPS  192(CX), Y8, Y8
+	VADDPS  Y8, Y6, Y6
+	VMOVUPS 224(AX), Y8
+	VMULPS  224(CX), Y8, Y8
+	VADDPS  Y8, Y7, Y7
+	ADDQ    $+256, AX
+	ADDQ    $+256, CX
+	SUBQ    $0x40, DX
+	CMPQ    DX, $0x40
+	JGE     loop
+
+tail:
+	VXORPS     Y8, Y8, Y8
+	MOVQ       DX, BX
+	MOVQ       DX, SI
+	ANDQ       $0x07, SI
+	JZ         registers
+	SUBQ       SI, BX
+	LEAQ       dotMasks<>+0(SB), DI
+	NEGQ       SI
+	VMOVUPS    32(DI)(SI*4), Y9
+	VMASKMOVPS (AX)(BX*4), Y9, Y8
+	VMASKMOVPS (CX)(BX*4), Y9, Y9
+	VMULPS     Y9, Y8, Y8
+
+registers:
+	CMPQ    DX, $0x08
+	JL      last0
+	VMOVUPS (AX), Y9
+	VMULPS  (CX), Y9, Y9
+	VADDPS  Y9, Y0, Y0
+	CMPQ    DX, $0x10
+	JL      last1
+	VMOVUPS 32(AX), Y9
+	VMULPS  32(CX), Y9, Y9
+	VADDPS  Y9, Y1, Y1
+	CMPQ    DX, $0x18
+	JL      last2
+	VMOVUPS 64(AX), Y9
+	VMULPS  64(CX), Y9, Y9
+	VADDPS  Y9, Y2, Y2
+	CMPQ    DX, $0x20
+	JL      last3
+	VMOVUPS 96(AX), Y9
+	VMULPS  96(CX), Y9, Y9
+	VADDPS  Y9, Y3, Y3
+	CMPQ    DX, $0x28
+	JL      last4
+	VMOVUPS 128(AX), Y9
+	VMULPS  128(CX), Y9, Y9
+	VADDPS  Y9, Y4, Y4
+	CMPQ    DX, $0x30
+	JL      last5
+	VMOVUPS 160(AX), Y9
+	VMULPS  160(CX), Y9, Y9
+	VADDPS  Y9, Y5, Y5
+	CMPQ    DX, $0x38
+	JL      last6
+	VMOVUPS 192(AX), Y9
+	VMULPS  192(CX), Y9, Y9
+	VADDPS  Y9, Y6, Y6
+	VADDPS  Y8, Y7, Y7
+	JMP     fold
+
+last6:
+	VADDPS Y8, Y6, Y6
+	JMP    fold
+
+last5:
+	VADDPS Y8, Y5, Y5
+	JMP    fold
+
+last4:
+	VADDPS Y8, Y4, Y4
+	JMP    fold
+
+last3:
+	VADDPS Y8, Y3, Y3
+	JMP    fold
+
+last2:
+	VADDPS Y8, Y2, Y2
+	JMP    fold
+
+last1:
+	VADDPS Y8, Y1, Y1
+	JMP    fold
+
+last0:
+	VADDPS Y8, Y0, Y0
+
+fold:
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDSS       X1, X0, X0
+	VZEROUPPER
+	MOVSS        X0, ret+24(FP)
+	RET
+
+// func l2F32AVX512(a *float32, b *float32, n int) float32
+// Requires: AVX, AVX512F, BMI2, SSE
+TEXT ·l2F32AVX512(SB), NOSPLIT|NOFRAME, $0-28
+	MOVQ   a+0(FP), AX
+	MOVQ   b+8(FP), CX
+	MOVQ   n+16(FP), DX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	CMPQ   DX, $0x40
+	JL     tail
+
+loop:
+	VMOVUPS (AX), Z4
+	VSUBPS  (CX), Z4, Z4
+	VMULPS  Z4, Z4, Z4
+	VADDPS  Z4, Z0, Z0
+	VMOVUPS 64(AX), Z4
+	VSUBPS  64(CX), Z4, Z4
+	VMULPS  Z4, Z4, Z4
+	VADDPS  Z4, Z1, Z1
+	VMOVUPS 128(AX), Z4
+	VSUBPS  128(CX), Z4, Z4
+	VMULPS  Z4, Z4, Z4
+	VADDPS  Z4, Z2, Z2
+	VMOVUPS 192(AX), Z4
+	VSUBPS  192(CX), Z4, Z4
+	VMULPS  Z4, Z4, Z4
+	VADDPS  Z4, Z3, Z3
+	ADDQ    $+256, AX
+	ADDQ    $+256, CX
+	SUBQ    $0x40, DX
+	CMPQ    DX, $0x40
+	JGE     loop
+
+tail:
+	TESTQ     DX, DX
+	JZ        fold
+	MOVQ      $-1, BX
+	BZHIQ     DX, BX, BX
+	KMOVW     BX, K1
+	VMOVUPS.Z (AX), K1, Z4
+	VMOVUPS.Z (CX), K1, Z5
+	VSUBPS    Z5, Z4, Z4
+	VMULPS    Z4, Z4, Z4
+	VADDPS    Z4, Z0, K1, Z0
+	SHRQ      $0x10, BX
+	KMOVW     BX, K1
+	VMOVUPS.Z 64(AX), K1, Z4
+	VMOVUPS.Z 64(CX), K1, Z5
+	VSUBPS    Z5, Z4, Z4
+	VMULPS    Z4, Z4, Z4
+	VADDPS    Z4, Z1, K1, Z1
+	SHRQ      $0x10, BX
+	KMOVW     BX, K1
+	VMOVUPS.Z 128(AX), K1, Z4
+	VMOVUPS.Z 128(CX), K1, Z5
+	VSUBPS    Z5, Z4, Z4
+	VMULPS    Z4, Z4, Z4
+	VADDPS    Z4, Z2, K1, Z2
+	SHRQ      $0x10, BX
+	KMOVW     BX, K1
+	VMOVUPS.Z 192(AX), K1, Z4
+	VMOVUPS.Z 192(CX), K1, Z5
+	VSUBPS    Z5, Z4, Z4
+	VMULPS    Z4, Z4, Z4
+	VADDPS    Z4, Z3, K1, Z3
+	SHRQ      $0x10, BX
+
+fold:
+	VADDPS        Z2, Z0, Z0
+	VADDPS        Z3, Z1, Z1
+	VADDPS        Z1, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VADDSS        X1, X0, X0
+	VZEROUPPER
+	MOVSS         X0, ret+24(FP)
+	RET
+
+// func l2F32AVX2(a *float32, b *float32, n int) float32
+// Requires: AVX, SSE
+TEXT ·l2F32AVX2(SB), NOSPLIT|NOFRAME, $0-28
+	MOVQ   a+0(FP), AX
+	MOVQ   b+8(FP), CX
+	MOVQ   n+16(FP), DX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	CMPQ   DX, $0x40
+	JL     tail
+
+loop:
+	VMOVUPS (AX), Y8
+	VSUBPS  (CX), Y8, Y8
+	VMULPS  Y8, Y8, Y8
+	VADDPS  Y8, Y0, Y0
+	VMOVUPS 32(AX), Y8
+	VSUBPS  32(CX), Y8, Y8
+	VMULPS  Y8, Y8, Y8
+	VADDPS  Y8, Y1, Y1
+	VMOVUPS 64(AX), Y8
+	VSUBPS  64(CX), Y8, Y8
+	VMULPS  Y8, Y8, Y8
+	VADDPS  Y8, Y2, Y2
+	VMOVUPS 96(AX), Y8
+	VSUBPS  96(CX), Y8, Y8
+	VMULPS  Y8, Y8, Y8
+	VADDPS  Y8, Y3, Y3
+	VMOVUPS 128(AX), Y8
+	VSUBPS  128(CX), Y8, Y8
+	VMULPS  Y8, Y8, Y8
+	VADDPS  Y8, Y4, Y4
+	VMOVUPS 160(AX), Y8
+	VSUBPS  160(CX), Y8, Y8
+	VMULPS  Y8, Y8, Y8
+	VADDPS  Y8, Y5, Y5
+	VMOVUPS 192(AX), Y8
+	VSUBPS  192(CX), Y8, Y8
+	VMULPS  Y8, Y8, Y8
+	VADDPS  Y8, Y6, Y6
+	VMOVUPS 224(AX), Y8
+	VSUBPS  224(CX), Y8, Y8
+	VMULPS  Y8, Y8, Y8
+	VADDPS  Y8, Y7, Y7
+	ADDQ    $+256, AX
+	ADDQ    $+256, CX
+	SUBQ    $0x40, DX
+	CMPQ    DX, $0x40
+	JGE     loop
+
+tail:
+	VXORPS     Y8, Y8, Y8
+	MOVQ       DX, BX
+	MOVQ       DX, SI
+	ANDQ       $0x07, SI
+	JZ         registers
+	SUBQ       SI, BX
+	LEAQ       dotMasks<>+0(SB), DI
+	NEGQ       SI
+	VMOVUPS    32(DI)(SI*4), Y9
+	VMASKMOVPS (AX)(BX*4), Y9, Y8
+	VMASKMOVPS (CX)(BX*4), Y9, Y9
+	VSUBPS     Y9, Y8, Y8
+	VMULPS     Y8, Y8, Y8
+
+registers:
+	CMPQ    DX, $0x08
+	JL      last0
+	VMOVUPS (AX), Y9
+	VSUBPS  (CX), Y9, Y9
+	VMULPS  Y9, Y9, Y9
+	VADDPS  Y9, Y0, Y0
+	CMPQ    DX, $0x10
+	JL      last1
+	VMOVUPS 32(AX), Y9
+	VSUBPS  32(CX), Y9, Y9
+	VMULPS  Y9, Y9, Y9
+	VADDPS  Y9, Y1, Y1
+	CMPQ    DX, $0x18
+	JL      last2
+	VMOVUPS 64(AX), Y9
+	VSUBPS  64(CX), Y9, Y9
+	VMULPS  Y9, Y9, Y9
+	VADDPS  Y9, Y2, Y2
+	CMPQ    DX, $0x20
+	JL      last3
+	VMOVUPS 96(AX), Y9
+	VSUBPS  96(CX), Y9, Y9
+	VMULPS  Y9, Y9, Y9
+	VADDPS  Y9, Y3, Y3
+	CMPQ    DX, $0x28
+	JL      last4
+	VMOVUPS 128(AX), Y9
+	VSUBPS  128(CX), Y9, Y9
+	VMULPS  Y9, Y9, Y9
+	VADDPS  Y9, Y4, Y4
+	CMPQ    DX, $0x30
+	JL      last5
+	VMOVUPS 160(AX), Y9
+	VSUBPS  160(CX), Y9, Y9
+	VMULPS  Y9, Y9, Y9
+	VADDPS  Y9, Y5, Y5
+	CMPQ    DX, $0x38
+	JL      last6
+	VMOVUPS 192(AX), Y9
+	VSUBPS  192(CX), Y9, Y9
+	VMULPS  Y9, Y9, Y9
+	VADDPS  Y9, Y6, Y6
+	VADDPS  Y8, Y7, Y7
+	JMP     fold
+
+last6:
+	VADDPS Y8, Y6, Y6
+	JMP    fold
+
+last5:
+	VADDPS Y8, Y5, Y5
+	JMP    fold
+
+last4:
+	VADDPS Y8, Y4, Y4
+	JMP    fold
+
+last3:
+	VADDPS Y8, Y3, Y3
+	JMP    fold
+
+last2:
+	VADDPS Y8, Y2, Y2
+	JMP    fold
+
+last1:
+	VADDPS Y8, Y1, Y1
+	JMP    fold
+
+last0:
+	VADDPS Y8, Y0, Y0
+
+fold:
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y7, Y3, Y3
+	VADDPS       Y2, Y0, Y0
+	VADDPS       Y3, Y1, Y1
+	VADDPS       Y1, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VPERMILPD    $0x01, X0, X1
+	VADDPS       X1, X0, X0
+	VMOVSHDUP    X0, X1
+	VADDSS       X1, X0, X0
+	VZEROUPPER
+	MOVSS        X0, ret+24(FP)
 	RET

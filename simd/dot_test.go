@@ -1,15 +1,21 @@
 package simd
 
 import (
+	"bytes"
+	"encoding/binary"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
+
+	"github.com/maida-ai/gomai/internal/cpu"
 )
 
 // A reduction, its terms in float32 and in float64.
 type reduction struct {
 	name   string
+	code   *cpu.Primitive
 	f      func(a, b []float32) float32
 	term32 func(x, y float32) float32
 	term64 func(x, y float64) float64
@@ -17,16 +23,20 @@ type reduction struct {
 }
 
 var reductions = []reduction{
-	{"DotF32", DotF32,
+	{"DotF32", dotF32Code, DotF32,
 		func(x, y float32) float32 { return float32(x * y) },
 		func(x, y float64) float64 { return x * y }, 8},
-	{"L2F32", L2F32,
+	{"L2F32", l2F32Code, L2F32,
 		func(x, y float32) float32 { d := x - y; return float32(d * d) },
 		func(x, y float64) float64 { return (x - y) * (x - y) }, 10},
 }
 
 // inOrder is the reduction as the package comment words it.
 func (r reduction) inOrder(a, b []float32) float32 {
+	if len(a) > chunk {
+		cut := (len(a) - 1) / chunk * chunk
+		return r.inOrder(a[:cut], b[:cut]) + r.inOrder(a[cut:], b[cut:])
+	}
 	sums := make([]float32, lanes)
 	for i := range a {
 		sums[i%lanes] += r.term32(a[i], b[i])
@@ -142,14 +152,83 @@ func TestReductionsDoNotAllocate(t *testing.T) {
 	}
 }
 
-func BenchmarkReductions(b *testing.B) {
-	r := rand.New(rand.NewPCG(5, 6))
-	x, y := randomVector(r, 384), randomVector(r, 384)
+// same says whether a and b are the same float32 value, bit for bit, or both NaN.
+func same(a, b float32) bool {
+	return math.Float32bits(a) == math.Float32bits(b) || a != a && b != b
+}
+
+func TestReductionsLong(t *testing.T) { eachLevel(t, testReductionsLong) }
+
+func testReductionsLong(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for _, n := range []int{chunk - 1, chunk, chunk + 1, 2 * chunk, 3*chunk + 77} {
+		a, b := randomVector(r, n), randomVector(r, n)
+		for _, red := range reductions {
+			if got, want := red.f(a, b), red.inOrder(a, b); !same(got, want) {
+				t.Errorf("%s, n=%d: got %v, the documented order gives %v", red.name, n, got, want)
+			}
+		}
+	}
+}
+
+// Pages before and behind the vectors cannot be touched, so whatever reads outside crashes.
+func TestReductionsStayInside(t *testing.T) { eachLevel(t, testReductionsStayInside) }
+
+func testReductionsStayInside(t *testing.T) {
+	const most = 4*lanes + 20
+	lastA, firstA := guarded[float32](t, most)
+	lastB, firstB := guarded[float32](t, most)
+	copy(lastA, randomVector(rand.New(rand.NewPCG(9, 10)), most))
+	copy(lastB, randomVector(rand.New(rand.NewPCG(11, 12)), most))
 	for _, red := range reductions {
-		b.Run(red.name+"/generic/384", func(b *testing.B) {
-			for b.Loop() {
-				red.f(x, y)
+		for n := range most + 1 {
+			a, b := lastA[most-n:], lastB[most-n:]
+			copy(firstA, a)
+			copy(firstB, b)
+			if x, y := red.f(a, b), red.f(firstA[:n], firstB[:n]); !same(x, y) {
+				t.Errorf("%s, n=%d: %v before the page, %v behind it", red.name, n, x, y)
+			}
+		}
+	}
+}
+
+// floats returns two vectors of the same length made of the bytes of data.
+func floats(data []byte) (a, b []float32) {
+	for ; len(data) >= 8; data = data[8:] {
+		a = append(a, math.Float32frombits(binary.LittleEndian.Uint32(data)))
+		b = append(b, math.Float32frombits(binary.LittleEndian.Uint32(data[4:])))
+	}
+	return a, b
+}
+
+func FuzzReductions(f *testing.F) {
+	f.Add([]byte{})
+	f.Add(bytes.Repeat([]byte{0, 0, 128, 63, 255, 255, 127, 127}, 75))
+	f.Add(bytes.Repeat([]byte{1, 0, 0, 128, 0, 0, 128, 255, 3, 2, 1}, 100))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		a, b := floats(data)
+		dot, l2 := dotF32Generic(a, b), l2F32Generic(a, b)
+		ab, aa, bb := cosineF32Generic(a, b)
+		eachLevel(t, func(t *testing.T) {
+			if got := DotF32(a, b); !same(got, dot) {
+				t.Errorf("DotF32: got %v, plain Go gives %v", got, dot)
+			}
+			if got := L2F32(a, b); !same(got, l2) {
+				t.Errorf("L2F32: got %v, plain Go gives %v", got, l2)
+			}
+			if x, y, z := cosineF32(a, b); !same(x, ab) || !same(y, aa) || !same(z, bb) {
+				t.Errorf("CosineF32: sums %v, %v, %v, plain Go gives %v, %v, %v", x, y, z, ab, aa, bb)
 			}
 		})
+	})
+}
+
+func BenchmarkReductions(b *testing.B) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for _, red := range reductions {
+		for _, n := range []int{384, 1536} {
+			x, y := randomVector(r, n), randomVector(r, n)
+			benchLevels(b, red.code, strconv.Itoa(n), func() { red.f(x, y) })
+		}
 	}
 }

@@ -27,6 +27,7 @@ var files = []struct {
 	generate func(*build.Context)
 }{
 	{"internal/cpu/probe_amd64.s", probe},
+	{"simd/cosine_amd64.s", cosine},
 	{"simd/dot_amd64.s", dot},
 	{"simd/gemmi8_amd64.s", gemmI8},
 	{"simd/doti8_amd64.s", dotI8},

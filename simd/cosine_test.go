@@ -1,0 +1,161 @@
+package simd
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"testing"
+)
+
+func TestCosineF32(t *testing.T) { eachLevel(t, testCosineF32) }
+
+// The sums are those of three dot products, so the rest is told by them alone.
+func testCosineF32(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	dot := reductions[0]
+	for _, n := range append(lengths(4*lanes+20), chunk, chunk+1, 2*chunk+77) {
+		a, b := randomVector(r, n+1)[1:], randomVector(r, n+1)[1:]
+		a0, b0 := slices.Clone(a), slices.Clone(b)
+		ab, aa, bb := cosineF32(a, b)
+		if !same(ab, dot.inOrder(a, b)) || !same(aa, dot.inOrder(a, a)) || !same(bb, dot.inOrder(b, b)) {
+			t.Errorf("n=%d: sums %v, %v, %v are not in the documented order", n, ab, aa, bb)
+		}
+		if n > 0 {
+			want := dot64(a, b) / math.Sqrt(dot64(a, a)*dot64(b, b))
+			if got := CosineF32(a, b); !(math.Abs(got-want) <= float64(n/64+8)*0x1p-23) {
+				t.Errorf("n=%d: got %v, want %v", n, got, want)
+			}
+		}
+		if !slices.Equal(a, a0) || !slices.Equal(b, b0) {
+			t.Errorf("n=%d: changed its input", n)
+		}
+	}
+}
+
+// lengths returns 0 to n-1.
+func lengths(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+func TestCosineF32Edges(t *testing.T) { eachLevel(t, testCosineF32Edges) }
+
+func testCosineF32Edges(t *testing.T) {
+	inf, nan := float32(math.Inf(1)), float32(math.NaN())
+	for n := 1; n < 2*lanes+3; n++ {
+		for i := range n {
+			v := make([]float32, n)
+			check := func(x float32, other []float32, want float64) {
+				t.Helper()
+				v[i] = x
+				if got := CosineF32(v, other); got != want && !(math.IsNaN(got) && math.IsNaN(want)) {
+					t.Fatalf("n=%d, %v at %d: got %v, want %v", n, x, i, got, want)
+				}
+			}
+			ones := slices.Repeat([]float32{1}, n)
+			check(0, ones, 0)
+			check(0, v, 0)
+			check(nan, ones, math.NaN())
+			check(inf, ones, math.NaN())
+			check(0x1p-149, v, 1) // all sums of squares underflow
+			check(math.MaxFloat32, v, 1)
+		}
+	}
+	if got := CosineF32(nil, []float32{}); got != 0 {
+		t.Errorf("of nothing: %v, want 0", got)
+	}
+}
+
+func TestCosineF32Range(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 1000 {
+		a := randomVector(r, 1+r.IntN(100))
+		b := make([]float32, len(a))
+		for i := range a {
+			b[i] = -3 * a[i]
+		}
+		if c := CosineF32(a, b); c < -1 || c > -1+1e-6 {
+			t.Errorf("with its opposite: %v", c)
+		}
+	}
+}
+
+func TestCosineF32StaysInside(t *testing.T) { eachLevel(t, testCosineF32StaysInside) }
+
+func testCosineF32StaysInside(t *testing.T) {
+	const most = 2*lanes + 20
+	lastA, firstA := guarded[float32](t, most)
+	lastB, firstB := guarded[float32](t, most)
+	copy(lastA, randomVector(rand.New(rand.NewPCG(5, 6)), most))
+	copy(lastB, randomVector(rand.New(rand.NewPCG(7, 8)), most))
+	for n := range most + 1 {
+		copy(firstA, lastA[most-n:])
+		copy(firstB, lastB[most-n:])
+		if x, y := CosineF32(lastA[most-n:], lastB[most-n:]), CosineF32(firstA[:n], firstB[:n]); x != y {
+			t.Errorf("n=%d: %v before the page, %v behind it", n, x, y)
+		}
+	}
+}
+
+func TestNormF32(t *testing.T) { eachLevel(t, testNormF32) }
+
+func testNormF32(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 10))
+	for _, scale := range []float32{1, 0x1p-120, 0x1p100} {
+		for n := range 4*lanes + 20 {
+			v := make([]float32, n)
+			for i := range v {
+				v[i] = scale * float32(r.NormFloat64())
+			}
+			want := math.Sqrt(dot64(v, v))
+			if got := NormF32(v); !(math.Abs(got-want) <= float64(n/64+8)*0x1p-25*want) {
+				t.Errorf("n=%d, scale %v: got %v, want %v", n, scale, got, want)
+			}
+		}
+	}
+	inf, nan := math.Inf(1), math.NaN()
+	for _, c := range []struct {
+		v    []float32
+		want float64
+	}{
+		{nil, 0},
+		{[]float32{0, 0}, 0},
+		{[]float32{0x1p-149}, 0x1p-149},
+		{[]float32{-math.MaxFloat32}, math.MaxFloat32},
+		{[]float32{1, float32(-inf)}, inf},
+		{[]float32{float32(inf), float32(nan)}, nan},
+	} {
+		if got := NormF32(c.v); got != c.want && !(math.IsNaN(got) && math.IsNaN(c.want)) {
+			t.Errorf("%v: got %v, want %v", c.v, got, c.want)
+		}
+	}
+}
+
+func TestCosineF32Shape(t *testing.T) {
+	defer func() {
+		if got, want := recover(), "simd: CosineF32: lengths differ"; got != want {
+			t.Errorf("of 3 and 4: panic %v, want %q", got, want)
+		}
+	}()
+	CosineF32(make([]float32, 3), make([]float32, 4))
+}
+
+func TestCosineF32DoesNotAllocate(t *testing.T) {
+	a, b := make([]float32, 384), make([]float32, 384)
+	b[7] = 1e-30 // the float64 path too
+	if n := testing.AllocsPerRun(100, func() { CosineF32(a, b); NormF32(b) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkCosineF32(b *testing.B) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for _, n := range []int{384, 1536} {
+		x, y := randomVector(r, n), randomVector(r, n)
+		benchLevels(b, cosineF32Code, strconv.Itoa(n), func() { CosineF32(x, y) })
+	}
+}
