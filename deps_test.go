@@ -30,6 +30,7 @@ const floors = `
 	internal/invariants: -
 	internal/cells:      internal/invariants
 	internal/lane:       -
+	internal/peak:       internal/cpu
 	internal/placement:  -
 	internal/realctx:    -
 	internal/settings:   -

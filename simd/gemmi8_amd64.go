@@ -22,10 +22,8 @@ func activations() layoutU8 {
 // tilePanels returns how many panels of columns the largest tile of a level has.
 func tilePanels(level cpu.Level) int {
 	switch level {
-	case cpu.AVX512VNNI:
+	case cpu.AVX512VNNI, cpu.AVX512:
 		return 3
-	case cpu.AVX512:
-		return 2
 	}
 	return 1
 }
@@ -69,10 +67,14 @@ func runTileI8(level cpu.Level, t *tileI8, rows, panels int) {
 		}
 	case cpu.AVX512:
 		switch {
+		case rows == 8 && panels == 3:
+			tileI8x8x48AVX512(t)
 		case rows == 8 && panels == 2:
 			tileI8x8x32AVX512(t)
 		case rows == 8:
 			tileI8x8x16AVX512(t)
+		case panels == 3:
+			tileI8x4x48AVX512(t)
 		case panels == 2:
 			tileI8x4x32AVX512(t)
 		default:
@@ -120,10 +122,16 @@ func tileI8x4x32AVX512VNNI(t *tileI8)
 func tileI8x4x16AVX512VNNI(t *tileI8)
 
 //go:noescape
+func tileI8x8x48AVX512(t *tileI8)
+
+//go:noescape
 func tileI8x8x32AVX512(t *tileI8)
 
 //go:noescape
 func tileI8x8x16AVX512(t *tileI8)
+
+//go:noescape
+func tileI8x4x48AVX512(t *tileI8)
 
 //go:noescape
 func tileI8x4x32AVX512(t *tileI8)

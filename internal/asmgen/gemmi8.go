@@ -17,7 +17,7 @@ func gemmI8(c *build.Context) {
 		}
 	}
 	for _, rows := range []int{8, 4} {
-		for _, panels := range []int{2, 1} {
+		for _, panels := range []int{3, 2, 1} {
 			tileI8AVX512(c, rows, panels)
 		}
 	}
@@ -126,28 +126,27 @@ func tileI8AVX512(c *build.Context, rows, panels int) {
 			c.ADDQ(f.startStep, f.start)
 		}
 	}
-	var words [2][2]reg.VecVirtual
+	var words [3]reg.VecVirtual
 	for j := range panels {
-		words[j] = [2]reg.VecVirtual{c.ZMM(), c.ZMM()}
+		words[j] = c.ZMM()
 	}
-	x := [2]reg.VecVirtual{c.ZMM(), c.ZMM()}
-	product := [4]reg.VecVirtual{c.ZMM(), c.ZMM(), c.ZMM(), c.ZMM()}
+	x := c.ZMM()
+	product := [3]reg.VecVirtual{c.ZMM(), c.ZMM(), c.ZMM()}
 	c.Label("loop")
 	for u := range unrolled {
-		for j := range panels {
-			even, odd := words[j][0], words[j][1]
-			c.VMOVDQU32(f.panel(j, 64*u), even)
-			c.VPSRAW(operand.Imm(8), even, odd)
-			c.VPSLLW(operand.Imm(8), even, even)
-			c.VPSRAW(operand.Imm(8), even, even)
-		}
-		for r := range rows {
-			for half := range 2 {
-				c.VPBROADCASTD(f.block(r/4, 32*u+8*(r%4)+4*half), x[half])
+		for half := range 2 {
+			for j := range panels {
+				c.VMOVDQU32(f.panel(j, 64*u), words[j])
+				if half == 0 {
+					c.VPSLLW(operand.Imm(8), words[j], words[j])
+				}
+				c.VPSRAW(operand.Imm(8), words[j], words[j])
+			}
+			for r := range rows {
+				c.VPBROADCASTD(f.block(r/4, 32*u+8*(r%4)+4*half), x)
 				for j := range panels {
-					p := product[2*half+j]
-					c.VPMADDWD(words[j][half], x[half], p)
-					c.VPADDD(p, acc[r*panels+j], acc[r*panels+j])
+					c.VPMADDWD(words[j], x, product[j])
+					c.VPADDD(product[j], acc[r*panels+j], acc[r*panels+j])
 				}
 			}
 		}
@@ -188,25 +187,30 @@ func tileI8AVXVNNI(c *build.Context, rows int) {
 	store256(c, f, rows)
 }
 
-// tileI8AVX2 widens to 16 bits as tileI8AVX512 does.
+// tileI8AVX2 widens to 16 bits as tileI8AVX512 does. The even bytes of both columns come first, then the
+// odd ones, which are loaded again: with twelve sums there are registers for two vectors of words only,
+// and each number of the activations should be loaded once for both columns.
 func tileI8AVX2(c *build.Context, rows int) {
 	function(c, fmt.Sprintf("tileI8x%dx16AVX2", rows), "func(t *[9]uint64)")
 	f := loadTileWords(c)
 	start256(c, f, rows)
-	words, x := [2]reg.VecPhysical{reg.Y12, reg.Y13}, [2]reg.VecPhysical{reg.Y14, reg.Y15}
+	words, product := [2]reg.VecPhysical{reg.Y12, reg.Y13}, [2]reg.VecPhysical{reg.Y14, reg.Y15}
 	c.Label("loop")
 	for u := range unrolled {
-		for j := range 2 {
-			even, odd := words[0], words[1]
-			c.VMOVDQU(operand.Mem{Base: f.w, Disp: 64*u + 32*j}, even)
-			c.VPSRAW(operand.Imm(8), even, odd)
-			c.VPSLLW(operand.Imm(8), even, even)
-			c.VPSRAW(operand.Imm(8), even, even)
+		for half := range 2 {
+			for j := range words {
+				c.VMOVDQU(operand.Mem{Base: f.w, Disp: 64*u + 32*j}, words[j])
+				if half == 0 {
+					c.VPSLLW(operand.Imm(8), words[j], words[j])
+				}
+				c.VPSRAW(operand.Imm(8), words[j], words[j])
+			}
 			for r := range rows {
-				for half := range 2 {
-					c.VPBROADCASTD(f.block(r/2, 16*u+8*(r%2)+4*half), x[half])
-					c.VPMADDWD(words[half], x[half], x[half])
-					c.VPADDD(x[half], sum256(r, j), sum256(r, j))
+				x := product[1]
+				c.VPBROADCASTD(f.block(r/2, 16*u+8*(r%2)+4*half), x)
+				for j := range words {
+					c.VPMADDWD(words[j], x, product[j])
+					c.VPADDD(product[j], sum256(r, j), sum256(r, j))
 				}
 			}
 		}

@@ -1,4 +1,4 @@
-// Asmgen writes the assembly of packages simd and cpu. Run it in its folder after changing a generator:
+// Asmgen writes the assembly of packages simd, cpu and peak. Run it in its folder after changing a generator:
 //
 //	go run .
 //
@@ -34,6 +34,7 @@ var files = []struct {
 	{"simd/hamming_amd64.s", hamming},
 	{"simd/rows_amd64.s", rows},
 	{"simd/rowsi8_amd64.s", rowsI8},
+	{"internal/peak/peak_amd64.s", peak},
 }
 
 func main() {

@@ -1,0 +1,7 @@
+//go:build !amd64 || noasm
+
+package peak
+
+import "github.com/maida-ai/gomai/internal/cpu"
+
+var loopsI8, loopsF32 map[cpu.Level]Loop
