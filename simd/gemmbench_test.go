@@ -45,6 +45,7 @@ func reportPeak(b *testing.B, shape [3]int, loop peak.Loop, f func()) {
 	b.ReportMetric(100*best/top, "%peak")
 }
 
+// BenchmarkGemmU8I8 names the levels at which tiles are computed; epilogues run at what a level has.
 func BenchmarkGemmU8I8(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 1))
 	for _, l := range cpu.Levels() {
@@ -53,14 +54,50 @@ func BenchmarkGemmU8I8(b *testing.B) {
 			continue
 		}
 		for _, s := range gemmShapes {
-			b.Run(fmt.Sprintf("s32/%v/m=%d,n=%d,k=%d", l, s[0], s[1], s[2]), func(b *testing.B) {
-				defer cpu.Use(l, 0)()
-				m, n, k := s[0], s[1], s[2]
-				a, w, dst := packedU8(randomU8(r, m*k), m, k), packedI8(randomI8(r, n*k), n, k), make([]int32, m*n)
-				reportPeak(b, s, loop, func() { GemmU8I8(dst, a, w, m, n, k) })
-			})
+			m, n, k := s[0], s[1], s[2]
+			restore := cpu.Use(l, 0)
+			c := newEpilogueInput(r, m, n, k)
+			restore()
+			e := &Epilogue{Scale: c.columns, Offset: c.columns, Bias: c.columns, RowScale: c.rows, RowOffset: c.rows}
+			gelu := *e
+			gelu.Activation = Gelu
+			q := &Quanta{Inverse: []float32{3}}
+			i32, f32, bf16, u8 := make([]int32, m*n), make([]float32, m*n), make([]BFloat16, m*n), make([]uint8, m*n)
+			for _, to := range []struct {
+				name string
+				f    func()
+			}{
+				{"s32", func() { GemmU8I8(i32, c.a, c.w, m, n, k) }},
+				{"f32", func() { GemmU8I8F32(f32, c.a, c.w, m, n, k, e) }},
+				{"bf16", func() { GemmU8I8BF16(bf16, c.a, c.w, m, n, k, e) }},
+				{"u8", func() { GemmU8I8U8(u8, c.a, c.w, m, n, k, e, q) }},
+				{"u8-gelu", func() { GemmU8I8U8(u8, c.a, c.w, m, n, k, &gelu, q) }},
+			} {
+				b.Run(fmt.Sprintf("%s/%v/m=%d,n=%d,k=%d", to.name, l, m, n, k), func(b *testing.B) {
+					defer cpu.Use(l, 0)()
+					reportPeak(b, s, loop, to.f)
+				})
+			}
 		}
 	}
+}
+
+// An epilogueInput is random, its coefficients those of an int8 model in size.
+type epilogueInput struct {
+	a             []uint8
+	w             []int8
+	rows, columns []float32
+}
+
+func newEpilogueInput(r *rand.Rand, m, n, k int) epilogueInput {
+	c := epilogueInput{packedU8(randomU8(r, m*k), m, k), packedI8(randomI8(r, n*k), n, k), make([]float32, m), make([]float32, n)}
+	for i := range c.rows {
+		c.rows[i] = r.Float32() / 100
+	}
+	for i := range c.columns {
+		c.columns[i] = r.Float32() / 1000
+	}
+	return c
 }
 
 func median(v []float64) float64 {

@@ -32,7 +32,8 @@ func GemmU8I8(dst []int32, a []uint8, w []int8, m, n, k int) {
 	if k > maxGemmI8 {
 		panic("simd: GemmU8I8: k too large, the sum may overflow")
 	}
-	(&gemmI8{a: a, w: w, m: m, n: n, k: k}).run(dst)
+	g := gemmI8{a: a, w: w, m: m, n: n, k: k}
+	g.run(&output{kind: toI32, dst: unsafe.Pointer(unsafe.SliceData(dst)), n: n})
 }
 
 // GemmI8I8 multiplies packed signed activations by packed weights.
@@ -55,7 +56,8 @@ func GemmI8I8(dst []int32, a []uint8, w []int8, sums []int32, m, n, k int) {
 	if k > maxGemmI8 {
 		panic("simd: GemmI8I8: k too large, the sum may overflow")
 	}
-	(&gemmI8{a: a, w: w, m: m, n: n, k: k, columnSums: sums, zero: 128}).run(dst)
+	g := gemmI8{a: a, w: w, m: m, n: n, k: k, columnSums: sums, zero: 128}
+	g.run(&output{kind: toI32, dst: unsafe.Pointer(unsafe.SliceData(dst)), n: n})
 }
 
 func isGemmI8(dst int, a []uint8, w []int8, m, n, k int) bool {
@@ -97,12 +99,15 @@ const kTurn = 16
 // kCall is the most k that one call of assembly takes: the scheduler cannot interrupt it.
 const kCall = 8192
 
-// run computes the product into dst. Whole tiles go there directly, others by way of the scratch tile.
-func (g *gemmI8) run(dst []int32) {
+// run computes the product. Whole tiles of int32 go to the output directly, others by way of a scratch
+// tile, which stays in the first level cache.
+func (g *gemmI8) run(out *output) {
 	level := gemmI8Code.Level()
 	blockRows, blockBytes := activations().rows, activations().blockBytes(g.k)
+	filled := roundUp(g.k, kMultiple)
 	var start [maxTileCols]int32
-	var scratch [maxTileRows * maxTileCols]int32
+	var memory [maxTileRows*maxTileCols + lineBytes/4]int32
+	scratch := &memory[toLine(unsafe.Pointer(&memory))/4]
 	for j := 0; j < g.n; {
 		panels := min(tilePanels(level), (g.n-j+panelColumns-1)/panelColumns)
 		columns := min(panels*panelColumns, g.n-j)
@@ -111,24 +116,28 @@ func (g *gemmI8) run(dst []int32) {
 			rows := tileRows(level, g.m-i)
 			t := tileI8{
 				a: unsafe.SliceData(g.a[i/blockRows*blockBytes:]), aStep: blockBytes,
-				w: unsafe.SliceData(g.w[j*roundUp(g.k, kMultiple):]), wStep: panelColumns * roundUp(g.k, kMultiple),
-				start: &start[0], sums: &scratch[0], sumsStep: 4 * maxTileCols,
+				w: unsafe.SliceData(g.w[j*filled:]), wStep: panelColumns * filled,
+				start: &start[0], sums: scratch, sumsStep: 4 * maxTileCols,
 			}
-			whole := i+rows <= g.m && columns == panels*panelColumns
-			if whole {
-				t.sums, t.sumsStep = &dst[i*g.n+j], 4*g.n
+			direct := out.kind == toI32 && i+rows <= g.m && columns == panels*panelColumns
+			if direct {
+				t.sums, t.sumsStep = (*int32)(out.at(i, j)), 4*g.n
 			}
-			g.tile(level, &t, rows, panels)
-			if !whole {
-				for r := range min(rows, g.m-i) {
-					copy(dst[(i+r)*g.n+j:][:columns], scratch[r*maxTileCols:])
-				}
+			g.tile(level, t, rows, panels)
+			if !direct {
+				out.store(scratch, i, j, min(rows, g.m-i), columns)
 			}
 			i += rows
 		}
 		j += columns
 	}
 }
+
+const lineBytes = 64 // of a cache line
+
+// toLine returns how many bytes after p the next cache line begins. A vector that straddles two costs
+// twice as much to load or to store.
+func toLine(p unsafe.Pointer) int { return int(-uintptr(p) % lineBytes) }
 
 // startFrom fills start with what the sums of the columns from j on start from.
 func (g *gemmI8) startFrom(start []int32, j int) {
@@ -141,14 +150,14 @@ func (g *gemmI8) startFrom(start []int32, j int) {
 }
 
 // tile computes one tile, in as many calls as k needs.
-func (g *gemmI8) tile(level cpu.Level, t *tileI8, rows, panels int) {
+func (g *gemmI8) tile(level cpu.Level, t tileI8, rows, panels int) {
 	if g.k == 0 {
-		tileI8Generic(t, rows, panels)
+		tileI8Generic(&t, rows, panels)
 		return
 	}
 	for k := 0; ; k += kCall {
 		t.turns = (min(kCall, g.k-k) + kTurn - 1) / kTurn
-		runTileI8(level, t, rows, panels)
+		runTileI8(level, &t, rows, panels)
 		if k+kCall >= g.k {
 			return
 		}

@@ -29,6 +29,7 @@ var files = []struct {
 	{"internal/cpu/probe_amd64.s", probe},
 	{"simd/cosine_amd64.s", cosine},
 	{"simd/dot_amd64.s", dot},
+	{"simd/epilogue_amd64.s", epilogue},
 	{"simd/gemmi8_amd64.s", gemmI8},
 	{"simd/doti8_amd64.s", dotI8},
 	{"simd/hamming_amd64.s", hamming},
