@@ -36,6 +36,7 @@ var files = []struct {
 	{"simd/rows_amd64.s", rows},
 	{"simd/rowsi8_amd64.s", rowsI8},
 	{"internal/peak/peak_amd64.s", peak},
+	{"simd/threshold_amd64.s", threshold},
 }
 
 func main() {
