@@ -77,7 +77,7 @@ const outside = `
 	github.com/spf13/cobra:              cmd
 	github.com/schollz/progressbar/v3:   cmd
 	golang.org/x/term:                   cmd
-	golang.org/x/sys:                    models internal/cpu internal/cores
+	golang.org/x/sys:                    models metrics internal/cpu internal/cores
 	golang.org/x/text:                   models cmd
 	gonum.org/v1/gonum:                  models bench
 
