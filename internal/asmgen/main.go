@@ -33,10 +33,10 @@ var files = []struct {
 	{"simd/gemmi8_amd64.s", gemmI8},
 	{"simd/doti8_amd64.s", dotI8},
 	{"simd/hamming_amd64.s", hamming},
+	{"simd/threshold_amd64.s", threshold},
 	{"simd/rows_amd64.s", rows},
 	{"simd/rowsi8_amd64.s", rowsI8},
 	{"internal/peak/peak_amd64.s", peak},
-	{"simd/threshold_amd64.s", threshold},
 }
 
 func main() {
