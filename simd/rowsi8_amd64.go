@@ -4,11 +4,18 @@ package simd
 
 import "github.com/maida-ai/gomai/internal/cpu"
 
-const aheadI8 = 4096
+// aheadI8 returns how far ahead rows are asked for. What lies in the cache comes soon; further out it
+// would only drive out other lines. Matrices that are larger than most caches come from memory.
+func aheadI8(bytes int) int {
+	if bytes > 16<<20 {
+		return 16384
+	}
+	return 2048
+}
 
 func dotRowsI8(dst []int32, q, rows []int8) {
 	d := len(q)
-	level, step := dotRowsI8Code.Level(), rowsPerCall(d)
+	level, step, ahead := dotRowsI8Code.Level(), rowsPerCall(d), aheadI8(len(rows))
 	switch {
 	case level == cpu.AVXVNNI && d < leastI8AVXVNNI, level == cpu.AVX2 && d < leastI8AVX2:
 		level = cpu.Generic
@@ -17,13 +24,13 @@ func dotRowsI8(dst []int32, q, rows []int8) {
 		n := min(len(dst)&^3, step)
 		switch level {
 		case cpu.AVX512VNNI:
-			dotRowsI8AVX512VNNI(&dst[0], &q[0], &rows[0], n, d, aheadI8)
+			dotRowsI8AVX512VNNI(&dst[0], &q[0], &rows[0], n, d, ahead)
 		case cpu.AVX512:
-			dotRowsI8AVX512(&dst[0], &q[0], &rows[0], n, d, aheadI8)
+			dotRowsI8AVX512(&dst[0], &q[0], &rows[0], n, d, ahead)
 		case cpu.AVXVNNI:
-			dotRowsI8AVXVNNI(&dst[0], &q[0], &rows[0], n, d, aheadI8)
+			dotRowsI8AVXVNNI(&dst[0], &q[0], &rows[0], n, d, ahead)
 		case cpu.AVX2:
-			dotRowsI8AVX2(&dst[0], &q[0], &rows[0], n, d, aheadI8)
+			dotRowsI8AVX2(&dst[0], &q[0], &rows[0], n, d, ahead)
 		}
 		dst, rows = dst[n:], rows[n*d:]
 	}

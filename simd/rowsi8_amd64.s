@@ -22,39 +22,39 @@ TEXT ·dotRowsI8AVX512VNNI(SB), NOSPLIT|NOFRAME, $0-48
 	MOVQ         rows+16(FP), DX
 	MOVQ         n+24(FP), BX
 	MOVQ         ahead+40(FP), SI
-	MOVQ         d+32(FP), R12
-	MOVQ         R12, DI
+	MOVQ         d+32(FP), R9
+	MOVQ         R9, DI
 	IMUL3Q       $0x00000001, DI, DI
 	LEAQ         (DI)(DI*2), R8
-	MOVL         $0x80808080, R9
-	VMOVD        R9, X0
+	MOVL         $0x80808080, R8
+	VMOVD        R8, X0
 	VPBROADCASTD X0, Z0
-	MOVQ         R12, R13
-	SHRQ         $0x06, R13
-	ANDQ         $0x0000003f, R12
-	MOVQ         $-1, R9
-	BZHIQ        R12, R9, R9
-	KMOVQ        R9, K1
+	MOVQ         R9, R12
+	SHRQ         $0x06, R12
+	ANDQ         $0x0000003f, R9
+	MOVQ         $-1, R8
+	BZHIQ        R9, R8, R8
+	KMOVQ        R8, K1
 	VPXORD       Z2, Z2, Z2
 	VPXORD       Z3, Z3, Z3
-	MOVQ         DX, R9
+	MOVQ         DX, R8
 	LEAQ         (DX)(SI*1), R11
 	MOVQ         CX, R10
-	MOVQ         R13, R14
-	TESTQ        R14, R14
+	MOVQ         R12, R13
+	TESTQ        R13, R13
 	JE           queryRest
 
 queryBlock:
 	VMOVDQU64 (R10), Z1
 	VPDPBUSD  Z1, Z0, Z2
 	ADDQ      $0x00000040, R10
-	ADDQ      $0x00000040, R9
+	ADDQ      $0x00000040, R8
 	ADDQ      $0x00000040, R11
-	DECQ      R14
+	DECQ      R13
 	JNE       queryBlock
 
 queryRest:
-	TESTQ      R12, R12
+	TESTQ      R9, R9
 	JE         queryDone
 	VMOVDQU8.Z (R10), K1, Z1
 	VPDPBUSD   Z1, Z0, Z2
@@ -63,59 +63,121 @@ queryDone:
 	VPSUBD Z2, Z3, Z3
 
 group:
-	MOVQ      DX, R9
+	MOVQ      DX, R8
 	LEAQ      (DX)(SI*1), R11
 	MOVQ      CX, R10
 	VMOVDQA64 Z3, Z4
 	VMOVDQA64 Z3, Z5
 	VMOVDQA64 Z3, Z6
 	VMOVDQA64 Z3, Z7
-	MOVQ      R13, R14
-	TESTQ     R14, R14
-	JE        rowRest
+	MOVQ      CX, R10
+	MOVQ      R12, R13
+	TESTQ     R13, R13
+	JE        row0Rest
 
-rowBlock:
+row0Block:
 	PREFETCHT0 (R11)
-	PREFETCHT0 (R11)(DI*1)
-	PREFETCHT0 (R11)(DI*2)
-	PREFETCHT0 (R11)(R8*1)
-	VMOVDQU64  (R10), Z1
-	VPXORQ     (R9), Z0, Z2
-	VPDPBUSD   Z1, Z2, Z4
-	VPXORQ     (R9)(DI*1), Z0, Z2
-	VPDPBUSD   Z1, Z2, Z5
-	VPXORQ     (R9)(DI*2), Z0, Z2
-	VPDPBUSD   Z1, Z2, Z6
-	VPXORQ     (R9)(R8*1), Z0, Z2
-	VPDPBUSD   Z1, Z2, Z7
+	VPXORQ     (R8), Z0, Z2
+	VPDPBUSD   (R10), Z2, Z4
 	ADDQ       $0x00000040, R10
-	ADDQ       $0x00000040, R9
+	ADDQ       $0x00000040, R8
 	ADDQ       $0x00000040, R11
-	DECQ       R14
-	JNE        rowBlock
+	DECQ       R13
+	JNE        row0Block
 
-rowRest:
-	TESTQ      R12, R12
-	JE         rowDone
+row0Rest:
+	TESTQ      R9, R9
+	JE         row0Done
 	PREFETCHT0 (R11)
-	PREFETCHT0 (R11)(DI*1)
-	PREFETCHT0 (R11)(DI*2)
-	PREFETCHT0 (R11)(R8*1)
 	VMOVDQU8.Z (R10), K1, Z1
-	VMOVDQU8.Z (R9), K1, Z2
+	VMOVDQU8.Z (R8), K1, Z2
 	VPXORQ     Z2, Z0, Z2
 	VPDPBUSD   Z1, Z2, Z4
-	VMOVDQU8.Z (R9)(DI*1), K1, Z2
+	ADDQ       R9, R8
+	ADDQ       R9, R11
+
+row0Done:
+	MOVQ  CX, R10
+	MOVQ  R12, R13
+	TESTQ R13, R13
+	JE    row1Rest
+
+row1Block:
+	PREFETCHT0 (R11)
+	VPXORQ     (R8), Z0, Z2
+	VPDPBUSD   (R10), Z2, Z5
+	ADDQ       $0x00000040, R10
+	ADDQ       $0x00000040, R8
+	ADDQ       $0x00000040, R11
+	DECQ       R13
+	JNE        row1Block
+
+row1Rest:
+	TESTQ      R9, R9
+	JE         row1Done
+	PREFETCHT0 (R11)
+	VMOVDQU8.Z (R10), K1, Z1
+	VMOVDQU8.Z (R8), K1, Z2
 	VPXORQ     Z2, Z0, Z2
 	VPDPBUSD   Z1, Z2, Z5
-	VMOVDQU8.Z (R9)(DI*2), K1, Z2
+	ADDQ       R9, R8
+	ADDQ       R9, R11
+
+row1Done:
+	MOVQ  CX, R10
+	MOVQ  R12, R13
+	TESTQ R13, R13
+	JE    row2Rest
+
+row2Block:
+	PREFETCHT0 (R11)
+	VPXORQ     (R8), Z0, Z2
+	VPDPBUSD   (R10), Z2, Z6
+	ADDQ       $0x00000040, R10
+	ADDQ       $0x00000040, R8
+	ADDQ       $0x00000040, R11
+	DECQ       R13
+	JNE        row2Block
+
+row2Rest:
+	TESTQ      R9, R9
+	JE         row2Done
+	PREFETCHT0 (R11)
+	VMOVDQU8.Z (R10), K1, Z1
+	VMOVDQU8.Z (R8), K1, Z2
 	VPXORQ     Z2, Z0, Z2
 	VPDPBUSD   Z1, Z2, Z6
-	VMOVDQU8.Z (R9)(R8*1), K1, Z2
+	ADDQ       R9, R8
+	ADDQ       R9, R11
+
+row2Done:
+	MOVQ  CX, R10
+	MOVQ  R12, R13
+	TESTQ R13, R13
+	JE    row3Rest
+
+row3Block:
+	PREFETCHT0 (R11)
+	VPXORQ     (R8), Z0, Z2
+	VPDPBUSD   (R10), Z2, Z7
+	ADDQ       $0x00000040, R10
+	ADDQ       $0x00000040, R8
+	ADDQ       $0x00000040, R11
+	DECQ       R13
+	JNE        row3Block
+
+row3Rest:
+	TESTQ      R9, R9
+	JE         row3Done
+	PREFETCHT0 (R11)
+	VMOVDQU8.Z (R10), K1, Z1
+	VMOVDQU8.Z (R8), K1, Z2
 	VPXORQ     Z2, Z0, Z2
 	VPDPBUSD   Z1, Z2, Z7
+	ADDQ       R9, R8
+	ADDQ       R9, R11
 
-rowDone:
+row3Done:
 	VPUNPCKHDQ    Z5, Z4, Z1
 	VPUNPCKLDQ    Z5, Z4, Z4
 	VPADDD        Z1, Z4, Z4
@@ -145,41 +207,41 @@ TEXT ·dotRowsI8AVXVNNI(SB), NOSPLIT|NOFRAME, $0-48
 	MOVQ         rows+16(FP), DX
 	MOVQ         n+24(FP), BX
 	MOVQ         ahead+40(FP), SI
-	MOVQ         d+32(FP), R12
-	MOVQ         R12, DI
+	MOVQ         d+32(FP), R9
+	MOVQ         R9, DI
 	IMUL3Q       $0x00000001, DI, DI
 	LEAQ         (DI)(DI*2), R8
-	MOVL         $0x80808080, R9
-	VMOVD        R9, X0
+	MOVL         $0x80808080, R8
+	VMOVD        R8, X0
 	VPBROADCASTD X0, Y0
-	MOVQ         R12, R13
-	SHRQ         $0x05, R13
-	ANDQ         $0x0000001f, R12
-	LEAQ         lastBytes<>+0(SB), R9
-	VMOVDQU      (R9)(R12*1), Y1
+	MOVQ         R9, R12
+	SHRQ         $0x05, R12
+	ANDQ         $0x0000001f, R9
+	LEAQ         lastBytes<>+0(SB), R8
+	VMOVDQU      (R8)(R9*1), Y1
 	VPXOR        Y3, Y3, Y3
 	VPXOR        Y4, Y4, Y4
-	MOVQ         DX, R9
+	MOVQ         DX, R8
 	LEAQ         (DX)(SI*1), R11
 	MOVQ         CX, R10
-	MOVQ         R13, R14
-	TESTQ        R14, R14
+	MOVQ         R12, R13
+	TESTQ        R13, R13
 	JE           queryRest
 
 queryBlock:
 	VMOVDQU (R10), Y2
 	BYTE    $0xc4; BYTE $0xe2; BYTE $0x7d; BYTE $0x50; BYTE $0xda // VPDPBUSD Y2, Y0, Y3
 	ADDQ    $0x00000020, R10
-	ADDQ    $0x00000020, R9
+	ADDQ    $0x00000020, R8
 	ADDQ    $0x00000020, R11
-	DECQ    R14
+	DECQ    R13
 	JNE     queryBlock
 
 queryRest:
-	TESTQ R12, R12
+	TESTQ R9, R9
 	JE    queryDone
-	LEAQ  -32(R10)(R12*1), R10
-	LEAQ  -32(R9)(R12*1), R9
+	LEAQ  -32(R10)(R9*1), R10
+	LEAQ  -32(R8)(R9*1), R8
 	VPAND (R10), Y1, Y2
 	BYTE  $0xc4; BYTE $0xe2; BYTE $0x7d; BYTE $0x50; BYTE $0xda // VPDPBUSD Y2, Y0, Y3
 
@@ -187,57 +249,125 @@ queryDone:
 	VPSUBD Y3, Y4, Y4
 
 group:
-	MOVQ    DX, R9
+	MOVQ    DX, R8
 	LEAQ    (DX)(SI*1), R11
 	MOVQ    CX, R10
 	VMOVDQA Y4, Y5
 	VMOVDQA Y4, Y6
 	VMOVDQA Y4, Y7
 	VMOVDQA Y4, Y8
-	MOVQ    R13, R14
-	TESTQ   R14, R14
-	JE      rowRest
+	MOVQ    CX, R10
+	MOVQ    R12, R13
+	TESTQ   R13, R13
+	JE      row0Rest
 
-rowBlock:
+row0Block:
 	PREFETCHT0 (R11)
-	PREFETCHT0 (R11)(DI*1)
-	PREFETCHT0 (R11)(DI*2)
-	PREFETCHT0 (R11)(R8*1)
-	VMOVDQU    (R10), Y2
-	VPXOR      (R9), Y0, Y3
-	BYTE       $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xea // VPDPBUSD Y2, Y3, Y5
-	VPXOR      (R9)(DI*1), Y0, Y3
-	BYTE       $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf2 // VPDPBUSD Y2, Y3, Y6
-	VPXOR      (R9)(DI*2), Y0, Y3
-	BYTE       $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xfa // VPDPBUSD Y2, Y3, Y7
-	VPXOR      (R9)(R8*1), Y0, Y3
-	BYTE       $0xc4; BYTE $0x62; BYTE $0x65; BYTE $0x50; BYTE $0xc2 // VPDPBUSD Y2, Y3, Y8
+	VPXOR      (R8), Y0, Y3
+	BYTE       $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0x2a // VPDPBUSD (R10), Y3, Y5
 	ADDQ       $0x00000020, R10
-	ADDQ       $0x00000020, R9
+	ADDQ       $0x00000020, R8
 	ADDQ       $0x00000020, R11
-	DECQ       R14
-	JNE        rowBlock
+	DECQ       R13
+	JNE        row0Block
 
-rowRest:
-	TESTQ      R12, R12
-	JE         rowDone
-	LEAQ       -32(R10)(R12*1), R10
-	LEAQ       -32(R9)(R12*1), R9
+row0Rest:
+	TESTQ      R9, R9
+	JE         row0Done
+	LEAQ       -32(R10)(R9*1), R10
+	LEAQ       -32(R8)(R9*1), R8
 	PREFETCHT0 (R11)
-	PREFETCHT0 (R11)(DI*1)
-	PREFETCHT0 (R11)(DI*2)
-	PREFETCHT0 (R11)(R8*1)
 	VPAND      (R10), Y1, Y2
-	VPXOR      (R9), Y0, Y3
+	VPXOR      (R8), Y0, Y3
 	BYTE       $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xea // VPDPBUSD Y2, Y3, Y5
-	VPXOR      (R9)(DI*1), Y0, Y3
-	BYTE       $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf2 // VPDPBUSD Y2, Y3, Y6
-	VPXOR      (R9)(DI*2), Y0, Y3
-	BYTE       $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xfa // VPDPBUSD Y2, Y3, Y7
-	VPXOR      (R9)(R8*1), Y0, Y3
-	BYTE       $0xc4; BYTE $0x62; BYTE $0x65; BYTE $0x50; BYTE $0xc2 // VPDPBUSD Y2, Y3, Y8
+	ADDQ       $0x00000020, R8
+	ADDQ       R9, R11
 
-rowDone:
+row0Done:
+	MOVQ  CX, R10
+	MOVQ  R12, R13
+	TESTQ R13, R13
+	JE    row1Rest
+
+row1Block:
+	PREFETCHT0 (R11)
+	VPXOR      (R8), Y0, Y3
+	BYTE       $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0x32 // VPDPBUSD (R10), Y3, Y6
+	ADDQ       $0x00000020, R10
+	ADDQ       $0x00000020, R8
+	ADDQ       $0x00000020, R11
+	DECQ       R13
+	JNE        row1Block
+
+row1Rest:
+	TESTQ      R9, R9
+	JE         row1Done
+	LEAQ       -32(R10)(R9*1), R10
+	LEAQ       -32(R8)(R9*1), R8
+	PREFETCHT0 (R11)
+	VPAND      (R10), Y1, Y2
+	VPXOR      (R8), Y0, Y3
+	BYTE       $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf2 // VPDPBUSD Y2, Y3, Y6
+	ADDQ       $0x00000020, R8
+	ADDQ       R9, R11
+
+row1Done:
+	MOVQ  CX, R10
+	MOVQ  R12, R13
+	TESTQ R13, R13
+	JE    row2Rest
+
+row2Block:
+	PREFETCHT0 (R11)
+	VPXOR      (R8), Y0, Y3
+	BYTE       $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0x3a // VPDPBUSD (R10), Y3, Y7
+	ADDQ       $0x00000020, R10
+	ADDQ       $0x00000020, R8
+	ADDQ       $0x00000020, R11
+	DECQ       R13
+	JNE        row2Block
+
+row2Rest:
+	TESTQ      R9, R9
+	JE         row2Done
+	LEAQ       -32(R10)(R9*1), R10
+	LEAQ       -32(R8)(R9*1), R8
+	PREFETCHT0 (R11)
+	VPAND      (R10), Y1, Y2
+	VPXOR      (R8), Y0, Y3
+	BYTE       $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xfa // VPDPBUSD Y2, Y3, Y7
+	ADDQ       $0x00000020, R8
+	ADDQ       R9, R11
+
+row2Done:
+	MOVQ  CX, R10
+	MOVQ  R12, R13
+	TESTQ R13, R13
+	JE    row3Rest
+
+row3Block:
+	PREFETCHT0 (R11)
+	VPXOR      (R8), Y0, Y3
+	BYTE       $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0x02 // VPDPBUSD (R10), Y3, Y8
+	ADDQ       $0x00000020, R10
+	ADDQ       $0x00000020, R8
+	ADDQ       $0x00000020, R11
+	DECQ       R13
+	JNE        row3Block
+
+row3Rest:
+	TESTQ      R9, R9
+	JE         row3Done
+	LEAQ       -32(R10)(R9*1), R10
+	LEAQ       -32(R8)(R9*1), R8
+	PREFETCHT0 (R11)
+	VPAND      (R10), Y1, Y2
+	VPXOR      (R8), Y0, Y3
+	BYTE       $0xc4; BYTE $0x62; BYTE $0x65; BYTE $0x50; BYTE $0xc2 // VPDPBUSD Y2, Y3, Y8
+	ADDQ       $0x00000020, R8
+	ADDQ       R9, R11
+
+row3Done:
 	VPUNPCKHDQ   Y6, Y5, Y2
 	VPUNPCKLDQ   Y6, Y5, Y5
 	VPADDD       Y2, Y5, Y5
