@@ -95,15 +95,15 @@ type rowsFloat struct {
 }
 
 var (
-	dotF32Rows = rowsFloat{"dotRowsF32", 4, multiply}
-	dotF16Rows = rowsFloat{"dotRowsF16", 2, multiply}
+	dotF32Rows = rowsFloat{"dotRowsF32", 4, multiplyRows}
+	dotF16Rows = rowsFloat{"dotRowsF16", 2, multiplyRows}
 	l2F32Rows  = rowsFloat{"l2RowsF32", 4, func(c *build.Context, q, x reg.VecVirtual) {
 		c.VSUBPS(x, q, x)
 		c.VMULPS(x, x, x)
 	}}
 )
 
-func multiply(c *build.Context, q, x reg.VecVirtual) { c.VMULPS(x, q, x) }
+func multiplyRows(c *build.Context, q, x reg.VecVirtual) { c.VMULPS(x, q, x) }
 
 func (r rowsFloat) begin(c *build.Context, level string) (s scan, full, rest reg.GPVirtual) {
 	c.Function(r.name + level)
