@@ -62,7 +62,7 @@ noasm: ## tests with -tags noasm: plain Go only
 # On other machines the package of the emulator is empty and there is nothing to run.
 amxemu: ## AMX kernels on tiles in software, bit for bit against plain Go (linux/amd64)
 	CGO_ENABLED=1 $(GO) vet -tags amxemu ./internal/amxemu ./simd
-	CGO_ENABLED=1 $(GOTEST) -tags amxemu -run 'AMX|BF16' ./simd
+	CGO_ENABLED=1 $(GOTEST) -tags amxemu -run 'AMX|BF16|Gemm' ./simd
 	@[ "$$($(GO) env GOOS/GOARCH)" != linux/amd64 ] || CGO_ENABLED=1 $(GOTEST) -tags amxemu ./internal/amxemu
 
 invariants: ## tests of the engine with released memory poisoned

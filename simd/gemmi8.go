@@ -7,7 +7,7 @@ import (
 )
 
 var gemmI8Code = cpu.Implement("GemmU8I8",
-	cpu.Variant{Level: cpu.AVX512VNNI}, cpu.Variant{Level: cpu.AVX512},
+	cpu.Variant{Level: cpu.AMX}, cpu.Variant{Level: cpu.AVX512VNNI}, cpu.Variant{Level: cpu.AVX512},
 	cpu.Variant{Level: cpu.AVXVNNI}, cpu.Variant{Level: cpu.AVX2})
 
 // maxGemmI8 is the largest k for which no sum of products can overflow: 65536*255*128 < 2^31.
@@ -103,6 +103,10 @@ const kCall = 8192
 // tile, which stays in the first level cache.
 func (g *gemmI8) run(out *output) {
 	level := gemmI8Code.Level()
+	if level == cpu.AMX && g.k > 0 {
+		gemmI8AMX(g, out)
+		return
+	}
 	blockRows, blockBytes := activations().rows, activations().blockBytes(g.k)
 	filled := roundUp(g.k, kMultiple)
 	var start [maxTileCols]int32

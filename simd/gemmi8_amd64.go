@@ -7,6 +7,8 @@ import "github.com/maida-ai/gomai/internal/cpu"
 // activations returns how the level that runs wants activations.
 func activations() layoutU8 {
 	switch gemmI8Code.Level() {
+	case cpu.AMX:
+		return layoutU8{rows: 16, tiles: true}
 	case cpu.AVX512VNNI:
 		return layoutU8{rows: 4}
 	case cpu.AVX512:

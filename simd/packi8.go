@@ -70,10 +70,12 @@ func ColumnSumsI8(dst []int32, src []int8, n, k int) {
 
 // A layoutU8 says how the level that runs wants packed activations: blocks of rows, in each of which the
 // four k of a step stand together, row after row. Words hold the k in the order 0, 2, 1, 3 of 16 bits
-// each, so that VPMADDWD takes the even ones and then the odd ones of a column of weights.
+// each, so that VPMADDWD takes the even ones and then the odd ones of a column of weights. In tiles 64 k of
+// a row stand together.
 type layoutU8 struct {
 	rows  int // of a block
 	words bool
+	tiles bool
 }
 
 func (l layoutU8) elementBytes() int {
@@ -132,9 +134,12 @@ func packRows(dst []uint8, m, k int, at func(row, i int) uint8) {
 		first := row/l.rows*l.blockBytes(k) + row%l.rows*step
 		for i := range k {
 			to := first + i/4*step*l.rows
-			if l.words {
+			switch {
+			case l.tiles:
+				dst[row/l.rows*l.blockBytes(k)+i/64*64*l.rows+row%l.rows*64+i%64] = at(row, i)
+			case l.words:
 				dst[to+2*wordOrder[i%4]] = at(row, i)
-			} else {
+			default:
 				dst[to+i%4] = at(row, i)
 			}
 		}

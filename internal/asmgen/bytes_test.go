@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -41,9 +42,10 @@ func TestByteLines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(lines) > 0 {
-		checkDisassembly(t, lines)
+	if len(lines) == 0 {
+		t.Fatal("no BYTE lines found")
 	}
+	checkDisassembly(t, lines)
 }
 
 // TestEncoding disassembles what the encoder writes for every opcode and all forms of operands, so that
@@ -60,6 +62,7 @@ func TestEncoding(t *testing.T) {
 		}
 		return m
 	}
+	allZ := []operand.Op{reg.Z0, reg.Z7, reg.Z8, reg.Z15, reg.Z16, reg.Z23, reg.Z24, reg.Z31}
 	c := build.NewContext()
 	function(c, "tiles", "func()")
 	for range 300 {
@@ -87,6 +90,13 @@ func TestEncoding(t *testing.T) {
 			y[0] = address(r.IntN(2) == 0)
 		}
 		c.VPDPBUSD(y[0], y[1], y[2])
+	}
+	c.RET()
+	function(c, "dotsAVX512BF16", "func()")
+	for range 300 {
+		z := func() operand.Op { return allZ[r.IntN(len(allZ))] }
+		a, b, sum := z(), z(), z()
+		c.Instruction(&ir.Instruction{Opcode: "VDPBF16PS", Operands: []operand.Op{a, b, sum}})
 	}
 	c.RET()
 	text, err := assemble(func(into *build.Context) { *into = *c })
@@ -185,7 +195,7 @@ func inGoSyntax(s string) string {
 		}
 		return out
 	})
-	s = strings.NewReplacer("%tmm", "TMM", "%ymm", "Y", ",", ", ").Replace(s)
+	s = strings.NewReplacer("%tmm", "TMM", "%ymm", "Y", "%zmm", "Z", ",", ", ").Replace(s)
 	opcode, operands, _ := strings.Cut(s, " ")
 	return strings.TrimSpace(strings.ToUpper(opcode) + " " + strings.TrimSpace(operands))
 }

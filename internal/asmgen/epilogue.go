@@ -158,23 +158,7 @@ func epilogueAVX512(c *build.Context, constants operand.Mem, to string, panels i
 			c.VMAXPS(y[j], zero, y[j])
 		}
 	}, func() {
-		square, p := [3]reg.VecVirtual{}, [3]reg.VecVirtual{}
-		for j := range panels {
-			square[j], p[j] = c.ZMM(), c.ZMM()
-			c.VMULPS(y[j], y[j], square[j])
-			c.VBROADCASTSS(constant(constants, len(gelu)-1), p[j])
-		}
-		for i := len(gelu) - 2; i >= 0; i-- {
-			for j := range panels {
-				c.VFMADD213PS_BCST(constant(constants, i), square[j], p[j])
-			}
-		}
-		for j := range panels {
-			c.VFMADD213PS(half, y[j], p[j])
-			c.VMAXPS(zero, p[j], p[j])
-			c.VMINPS(one, p[j], p[j])
-			c.VMULPS(p[j], y[j], y[j])
-		}
+		geluAVX512(c, constants, y[:panels], zero, half, one)
 	})
 	for j := range panels {
 		var mask reg.Register
@@ -186,6 +170,27 @@ func epilogueAVX512(c *build.Context, constants operand.Mem, to string, panels i
 	f.nextRow(c)
 	c.VZEROUPPER()
 	c.RET()
+}
+
+// geluAVX512 writes the activation of the vectors y.
+func geluAVX512(c *build.Context, constants operand.Mem, y []reg.VecVirtual, zero, half, one reg.VecVirtual) {
+	square, p := make([]reg.VecVirtual, len(y)), make([]reg.VecVirtual, len(y))
+	for j := range y {
+		square[j], p[j] = c.ZMM(), c.ZMM()
+		c.VMULPS(y[j], y[j], square[j])
+		c.VBROADCASTSS(constant(constants, len(gelu)-1), p[j])
+	}
+	for i := len(gelu) - 2; i >= 0; i-- {
+		for j := range y {
+			c.VFMADD213PS_BCST(constant(constants, i), square[j], p[j])
+		}
+	}
+	for j := range y {
+		c.VFMADD213PS(half, y[j], p[j])
+		c.VMAXPS(zero, p[j], p[j])
+		c.VMINPS(one, p[j], p[j])
+		c.VMULPS(p[j], y[j], y[j])
+	}
 }
 
 // storerAVX512 prepares what the stores of a type need and returns what converts and stores panel j of a

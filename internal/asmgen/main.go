@@ -7,7 +7,8 @@
 //
 // A function whose name ends in AVXVNNI calls VPDPBUSD on YMM registers and gets its VEX form, as bytes:
 // Go's assembler has only the EVEX form, which processors without AVX-512 lack. Functions whose names end
-// in AVX2 or AVXVNNI are refused if they need AVX-512. Tile instructions (amx.go) become bytes as well.
+// in AVX2 or AVXVNNI are refused if they need AVX-512. Tile instructions (amx.go) and VDPBF16PS become
+// bytes as well.
 package main
 
 import (
@@ -37,6 +38,8 @@ var files = []struct {
 	{"simd/rows_amd64.s", rows},
 	{"simd/rowsi8_amd64.s", rowsI8},
 	{"internal/peak/peak_amd64.s", peak},
+	{"simd/gemmamx_amd64.s", gemmAMX},
+	{"simd/bf16gemm_amd64.s", gemmBF16},
 }
 
 func main() {

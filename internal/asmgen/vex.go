@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Go's assembler has no VEX form of VPDPBUSD and no tile instructions. They are kept under their own
-// names until registers are allocated, then replaced by their bytes.
+// Go's assembler has no VEX form of VPDPBUSD, no VDPBF16PS and no tile instructions. They are kept under
+// their own names until registers are allocated, then replaced by their bytes.
 
 // byteLine is the operand of a BYTE line: the rest of the bytes and, as a comment, what they mean.
 type byteLine string
@@ -25,6 +26,8 @@ func encode(f *ir.Function) error {
 		switch {
 		case i.Opcode == "VPDPBUSD" && strings.HasSuffix(f.Name, "AVXVNNI"):
 			code, err = encodeVPDPBUSD(i.Operands)
+		case i.Opcode == "VDPBF16PS":
+			code, err = encodeVDPBF16PS(i.Operands)
 		case isTileOpcode[i.Opcode]:
 			code, err = encodeTile(i.Opcode, i.Operands)
 		default:
@@ -172,6 +175,7 @@ func baseAndIndex(m operand.Mem) (base, index int, err error) {
 	return base, index, err
 }
 
+// registerNumber returns the number of a register that VEX can name: one of 16.
 func registerNumber(op operand.Op) (int, error) {
 	r, ok := op.(reg.Physical)
 	if !ok || r.PhysicalIndex() > 15 {
@@ -194,4 +198,36 @@ func encodeVPDPBUSD(ops []operand.Op) ([]byte, error) {
 		return nil, err
 	}
 	return vex{pp: prefix66, opcode: 0x50, wide: true, reg: dst, vvvv: first, rm: ops[0]}.encode()
+}
+
+// dotBF16 adds to each element of sum the two products of pairs of bfloat16 in a and b.
+func dotBF16(c *build.Context, a, b, sum reg.VecVirtual) {
+	c.Instruction(&ir.Instruction{
+		Opcode:   "VDPBF16PS",
+		Operands: []operand.Op{a, b, sum},
+		Inputs:   []operand.Op{a, b, sum},
+		Outputs:  []operand.Op{sum},
+		ISA:      []string{"AVX512BF16"},
+	})
+}
+
+// encodeVDPBF16PS encodes VDPBF16PS zmm, zmm, zmm as EVEX.512.F3.0F38.W0 52 /r. The fifth bit of each
+// register's number stands apart from the others, and all are inverted but those in ModRM.
+func encodeVDPBF16PS(ops []operand.Op) ([]byte, error) {
+	var n [3]int
+	for i, op := range ops {
+		if !operand.IsZMM(op) {
+			return nil, fmt.Errorf("cannot encode %s", op.Asm())
+		}
+		n[i] = int(op.(reg.Physical).PhysicalIndex())
+	}
+	rm, vvvv, dst := n[0], n[1], n[2]
+	return []byte{
+		0x62,
+		byte(^(dst>>3&1<<7|rm>>4<<6|rm>>3&1<<5|dst>>4<<4)&0xF0 | 2),
+		byte((^vvvv&15)<<3 | 1<<2 | prefixF3),
+		byte(2<<5 | (^vvvv>>4&1)<<3),
+		0x52,
+		byte(0xC0 | dst&7<<3 | rm&7),
+	}, nil
 }

@@ -1,0 +1,208 @@
+//go:build amd64 && !noasm
+
+package simd
+
+import (
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/maida-ai/gomai/internal/cpu"
+)
+
+// atAMX makes tiles the level that runs: those of the processor, or under the tag amxemu those in
+// software.
+func atAMX(t *testing.T) {
+	t.Helper()
+	if !slices.Contains(cpu.Levels(), cpu.AMX) {
+		t.Skip("needs AMX, or -tags amxemu for tiles in software")
+	}
+	t.Cleanup(cpu.Use(cpu.AMX, 0))
+}
+
+// pairsI8 is a product of int8 with packed operands and its result.
+type productI8 struct {
+	m, n, k int
+	a       []uint8
+	w       []int8
+	want    []int32
+}
+
+func newProductI8(r *rand.Rand, m, n, k int) productI8 {
+	a, w := randomU8(r, m*k), randomI8(r, n*k)
+	return productI8{m, n, k, packedU8(a, m, k), packedI8(w, n, k), naiveI8(a, w, m, n, k)}
+}
+
+// TestAMXGemmI8 takes every number of rows up to more than two blocks, with all that follows from the
+// number of steps: chunks with parked sums and without, and every remainder of a strip.
+func TestAMXGemmI8(t *testing.T) {
+	atAMX(t)
+	r := rand.New(rand.NewPCG(21, 22))
+	var shapes [][3]int
+	for m := 1; m <= 70; m++ {
+		shapes = append(shapes, [3]int{m, 1 + r.IntN(70), 1 + r.IntN(900)})
+	}
+	for steps := 1; steps <= 14; steps++ {
+		for _, m := range []int{8, 32, 64} {
+			shapes = append(shapes, [3]int{m, 33, 64*steps - r.IntN(64)})
+		}
+	}
+	for n := 1; n <= 70; n++ {
+		shapes = append(shapes, [3]int{[]int{5, 20, 50}[r.IntN(3)], n, 65})
+	}
+	shapes = append(shapes, [3]int{130, 70, 300}, [3]int{161, 40, 500}, [3]int{20, 1100, 65}, [3]int{3, 1100, 65}, [3]int{128, 200, 1536})
+	for _, s := range shapes {
+		p := newProductI8(r, s[0], s[1], s[2])
+		got := make([]int32, p.m*p.n)
+		before := productsOfTiles()
+		GemmU8I8(got, p.a, p.w, p.m, p.n, p.k)
+		if !slices.Equal(got, p.want) {
+			t.Fatalf("%v: differs from the definition", s)
+		}
+		if n := productsOfTiles() - before; emulated && n < uint64((p.m+15)/16*((p.n+15)/16)*((p.k+63)/64)) {
+			t.Fatalf("%v: only %d products of tiles", s, n)
+		}
+	}
+}
+
+// TestAMXGuarded puts every buffer against a page that cannot be accessed.
+func TestAMXGuarded(t *testing.T) {
+	atAMX(t)
+	r := rand.New(rand.NewPCG(23, 24))
+	for _, s := range [][3]int{{1, 1, 1}, {7, 17, 65}, {16, 16, 64}, {17, 31, 130}, {33, 33, 500}, {50, 15, 449}, {64, 40, 64}} {
+		p := newProductI8(r, s[0], s[1], s[2])
+		m, n, k := s[0], s[1], s[2]
+		x, y := randomBF16(r, m*k), randomBF16(r, n*k)
+		px, py := packedBF16(x, y, m, n, k)
+		plain := make([]float32, m*n)
+		GemmBF16(plain, px, py, m, n, k)
+		lastA, firstA := guarded[uint8](t, len(p.a))
+		lastW, firstW := guarded[int8](t, len(p.w))
+		lastI32, firstI32 := guarded[int32](t, m*n)
+		for _, g := range []struct {
+			a   []uint8
+			w   []int8
+			dst []int32
+		}{{lastA, lastW, lastI32}, {firstA, firstW, firstI32}} {
+			copy(g.a, p.a)
+			copy(g.w, p.w)
+			GemmU8I8(g.dst, g.a, g.w, m, n, k)
+			if !slices.Equal(g.dst, p.want) {
+				t.Errorf("GemmU8I8 of %v at guarded pages differs from the definition", s)
+			}
+		}
+		lastX, firstX := guarded[BFloat16](t, len(px))
+		lastY, firstY := guarded[BFloat16](t, len(py))
+		lastF32, firstF32 := guarded[float32](t, m*n)
+		for _, g := range []struct {
+			a, w []BFloat16
+			dst  []float32
+		}{{lastX, lastY, lastF32}, {firstX, firstY, firstF32}} {
+			copy(g.a, px)
+			copy(g.w, py)
+			GemmBF16(g.dst, g.a, g.w, m, n, k)
+			if !slices.Equal(g.dst, plain) {
+				t.Errorf("GemmBF16 of %v at guarded pages differs from elsewhere", s)
+			}
+		}
+	}
+}
+
+// TestAMXPoisoned looks for elements that are written beyond the result or left as they were.
+func TestAMXPoisoned(t *testing.T) {
+	atAMX(t)
+	const poison, margin = -0x5A5A5A5B, 40
+	r := rand.New(rand.NewPCG(25, 26))
+	for m := 1; m <= 50; m += 3 {
+		p := newProductI8(r, m, 1+r.IntN(60), 1+r.IntN(600))
+		memory := slices.Repeat([]int32{poison}, m*p.n+2*margin)
+		GemmU8I8(memory[margin:margin+m*p.n], p.a, p.w, m, p.n, p.k)
+		want := slices.Concat(slices.Repeat([]int32{poison}, margin), p.want, slices.Repeat([]int32{poison}, margin))
+		if !slices.Equal(memory, want) {
+			t.Fatalf("%d rows, %d columns: wrong, or written out of bounds", m, p.n)
+		}
+	}
+}
+
+// TestAMXCalls holds the bound on a call against the largest shapes.
+func TestAMXCalls(t *testing.T) {
+	for _, s := range [][3]int{{1, 1, 1}, {128, 384, 24}, {1000, 5000, 6}, {1000, 5000, maxGemmI8 / 64}, {16, 512, 1024}, {200, 70, 500}} {
+		m, n, steps := s[0], s[1], s[2]
+		calls := newAMXCalls(m, n, steps)
+		covered := 0
+		for j := 0; j < n; j += calls.columns {
+			for i := 0; i < m; {
+				rows, columns := calls.at(i, j)
+				if left := rows % 32; rows > amxStripRows && left > 0 && left <= amxStripRows {
+					t.Errorf("%v: a call of %d rows ends in half a block", s, rows)
+				}
+				if rows > amxRows || columns > amxColumns || j%64 != 0 || i%16 != 0 {
+					t.Errorf("%v: call of %d rows from %d, %d columns from %d", s, rows, i, columns, j)
+				}
+				if products := (rows + 15) / 16 * ((columns + 15) / 16) * steps; products > amxProducts {
+					t.Errorf("%v: a call of %d products of tiles", s, products)
+				}
+				covered += rows * columns
+				i += rows
+			}
+		}
+		if covered != m*n {
+			t.Errorf("%v: the calls compute %d of %d elements", s, covered, m*n)
+		}
+	}
+}
+
+const brokenAMX = "GOMAI_TEST_BROKEN_AMX"
+
+// TestAMXFallsBack breaks the product in a process of its own, because what is disabled remains so.
+func TestAMXFallsBack(t *testing.T) {
+	atAMX(t)
+	for _, kernel := range []string{"int8", "bf16"} {
+		child := exec.Command(os.Args[0], "-test.run=^TestAMXBroken$", "-test.v")
+		child.Env = append(os.Environ(), brokenAMX+"="+kernel)
+		if out, err := child.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestAMXBroken") {
+			t.Errorf("%s: %v\n%s", kernel, err, out)
+		}
+	}
+}
+
+func TestAMXBroken(t *testing.T) {
+	kernel := os.Getenv(brokenAMX)
+	if kernel == "" {
+		t.Skip("runs in a process of TestAMXFallsBack")
+	}
+	atAMX(t)
+	adoptAMX(gemmI8AMX, gemmBF16AMX)
+	if l := gemmI8Code.Level(); l != cpu.AMX {
+		t.Fatalf("sound tiles were refused: %s", cpu.Why(cpu.AMX))
+	}
+	if kernel == "int8" {
+		adoptAMX(func(g *gemmI8, out *output) {
+			gemmI8AMX(g, out)
+			*(*int32)(out.at(g.m-1, g.n-1))++
+		}, gemmBF16AMX)
+	} else {
+		adoptAMX(gemmI8AMX, func(dst []float32, a, w []BFloat16, m, n, k int) {
+			gemmBF16AMX(dst, a, w, m, n, k)
+			dst[0]++
+		})
+	}
+	if l := gemmI8Code.Level(); l == cpu.AMX {
+		t.Error("broken tiles still run")
+	}
+	if l := gemmBF16Code.Level(); l == cpu.AMX {
+		t.Error("broken tiles still run for bfloat16")
+	}
+	if why := cpu.Why(cpu.AMX); !strings.Contains(why, "plain Go") {
+		t.Errorf("AMX does not run because %q", why)
+	}
+	p := newProductI8(rand.New(rand.NewPCG(27, 28)), 40, 33, 100)
+	got := make([]int32, p.m*p.n)
+	GemmU8I8(got, p.a, p.w, p.m, p.n, p.k)
+	if !slices.Equal(got, p.want) {
+		t.Error("the product after falling back differs from the definition")
+	}
+}

@@ -1,0 +1,75 @@
+//go:build amd64 && !noasm
+
+package simd
+
+import (
+	"math"
+	"slices"
+	"unsafe"
+
+	"github.com/maida-ai/gomai/internal/cpu"
+)
+
+// Before anything is packed for tiles they have to agree with plain Go once.
+func init() {
+	if gemmI8Code.Level() == cpu.AMX {
+		adoptAMX(gemmI8AMX, gemmBF16AMX)
+	}
+}
+
+// adoptAMX disables AMX if one of its products differs from plain Go's.
+func adoptAMX(productI8 func(*gemmI8, *output), productBF16 func(dst []float32, a, w []BFloat16, m, n, k int)) {
+	const m, n, k = 40, 17, 65 // a block and a strip of rows, two panels, two steps
+	switch {
+	case !agreesI8(productI8, m, n, k):
+		cpu.Disable(cpu.AMX, "on this machine its int8 matrix product differs from plain Go's")
+	case gemmBF16Code.Level() == cpu.AMX && !agreesBF16(productBF16, m, n, k):
+		cpu.Disable(cpu.AMX, "on this machine its bfloat16 matrix product differs from plain Go's")
+	}
+}
+
+func agreesI8(product func(*gemmI8, *output), m, n, k int) bool {
+	a, w := make([]uint8, m*k), make([]int8, n*k)
+	for i := range a {
+		a[i] = uint8(i * 151)
+	}
+	for i := range w {
+		w[i] = int8(i * 107)
+	}
+	g := gemmI8{a: make([]uint8, PackedU8Size(m, k)), w: make([]int8, PackedI8Size(n, k)), m: m, n: n, k: k}
+	PackU8(g.a, a, m, k)
+	PackI8(g.w, w, n, k)
+	got := make([]int32, m*n)
+	product(&g, &output{kind: toI32, dst: unsafe.Pointer(&got[0]), n: n})
+	for i := range got {
+		var want int32
+		for l := range k {
+			want += int32(a[i/n*k+l]) * int32(w[i%n*k+l])
+		}
+		if got[i] != want {
+			return false
+		}
+	}
+	return true
+}
+
+// agreesBF16 multiplies small integers, whose sums every level has to give exactly.
+func agreesBF16(product func(dst []float32, a, w []BFloat16, m, n, k int), m, n, k int) bool {
+	a, w := make([]BFloat16, m*k), make([]BFloat16, n*k)
+	for i := range a {
+		a[i] = integerBF16(i * 11 % 17)
+	}
+	for i := range w {
+		w[i] = integerBF16(i * 7 % 19)
+	}
+	packedA, packedW := make([]BFloat16, PackedBF16Size(m, k)), make([]BFloat16, PackedBF16Size(n, k))
+	PackRowsBF16(packedA, a, m, k)
+	PackWeightsBF16(packedW, w, n, k)
+	got, want := make([]float32, m*n), make([]float32, m*n)
+	product(got, packedA, packedW, m, n, k)
+	gemmBF16Generic(want, packedA, packedW, m, n, k)
+	return slices.Equal(got, want)
+}
+
+// integerBF16 returns i, of at most eight bits, in bfloat16.
+func integerBF16(i int) BFloat16 { return BFloat16(math.Float32bits(float32(i)) >> 16) }

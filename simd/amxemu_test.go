@@ -1,0 +1,20 @@
+//go:build amxemu && linux && amd64 && !noasm
+
+package simd
+
+import (
+	"github.com/maida-ai/gomai/internal/amxemu"
+	"github.com/maida-ai/gomai/internal/cpu"
+)
+
+const emulated = true
+
+// Under the tag amxemu every test that runs at each level runs on tiles in software as well.
+func init() {
+	if err := amxemu.Install(); err != nil {
+		panic(err)
+	}
+	cpu.Emulate()
+}
+
+func productsOfTiles() uint64 { return amxemu.Products() }
