@@ -97,23 +97,23 @@ func gemmI8AMX(g *gemmI8, out *output) {
 		}
 		for i := 0; i < g.m; {
 			rows, columns := calls.at(i, j)
-			call := amxGemm{
-				a: unsafe.Pointer(&g.a[i/16*block]), w: unsafe.Pointer(&g.w[j/panelColumns*block]),
-				out: out.at(i, j), rowBytes: g.n * outputBytes[out.kind],
-				start: &start[0],
-			}
+			call := out.amxCall(params[:rows], i, j)
+			call.a, call.w = unsafe.Pointer(&g.a[i/16*block]), unsafe.Pointer(&g.w[j/panelColumns*block])
+			call.start = &start[0]
 			call.place(rows, columns, steps)
-			if out.kind != toI32 {
-				out.describe(&call, params[:rows], i, j)
-			}
 			runGemmI8AMX(out.kind, &call)
 			i += rows
 		}
 	}
 }
 
-// describe sets what the epilogue of a call from row i and column j on needs.
-func (o *output) describe(call *amxGemm, params []amxRow, i, j int) {
+// amxCall describes the result of a call from row i and column j on and what its epilogue needs, for
+// which params is to be used.
+func (o *output) amxCall(params []amxRow, i, j int) amxGemm {
+	call := amxGemm{out: o.at(i, j), rowBytes: o.n * outputBytes[o.kind]}
+	if o.kind == toI32 {
+		return call
+	}
 	for r := range params {
 		p := amxRow{scale: 1}
 		if o.e.RowScale != nil {
@@ -133,6 +133,7 @@ func (o *output) describe(call *amxGemm, params []amxRow, i, j int) {
 	call.params = &params[0]
 	call.scale, call.offset, call.bias = &o.e.Scale[j], amxColumnsFrom(o.e.Offset, j), amxColumnsFrom(o.e.Bias, j)
 	call.limits, call.activation = &o.limits, int(o.e.Activation)
+	return call
 }
 
 // amxZeros stands for coefficients that are not given.

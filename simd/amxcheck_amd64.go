@@ -3,7 +3,6 @@
 package simd
 
 import (
-	"math"
 	"slices"
 	"unsafe"
 
@@ -57,10 +56,10 @@ func agreesI8(product func(*gemmI8, *output), m, n, k int) bool {
 func agreesBF16(product func(dst []float32, a, w []BFloat16, m, n, k int), m, n, k int) bool {
 	a, w := make([]BFloat16, m*k), make([]BFloat16, n*k)
 	for i := range a {
-		a[i] = integerBF16(i * 11 % 17)
+		a[i] = roundBF16(float32(i * 11 % 17))
 	}
 	for i := range w {
-		w[i] = integerBF16(i * 7 % 19)
+		w[i] = roundBF16(float32(i * 7 % 19))
 	}
 	packedA, packedW := make([]BFloat16, PackedBF16Size(m, k)), make([]BFloat16, PackedBF16Size(n, k))
 	PackRowsBF16(packedA, a, m, k)
@@ -70,6 +69,3 @@ func agreesBF16(product func(dst []float32, a, w []BFloat16, m, n, k int), m, n,
 	gemmBF16Generic(want, packedA, packedW, m, n, k)
 	return slices.Equal(got, want)
 }
-
-// integerBF16 returns i, of at most eight bits, in bfloat16.
-func integerBF16(i int) BFloat16 { return BFloat16(math.Float32bits(float32(i)) >> 16) }

@@ -9,13 +9,11 @@ import (
 	"github.com/maida-ai/gomai/internal/cpu"
 )
 
-func toBF16(x float32) BFloat16 { return BFloat16(math.Float32bits(x) >> 16) }
-
 // randomBF16 returns numbers of many sizes, but few enough that sums have no infinite terms.
 func randomBF16(r *rand.Rand, n int) []BFloat16 {
 	v := make([]BFloat16, n)
 	for i := range v {
-		v[i] = toBF16(float32(r.NormFloat64() * math.Exp2(float64(r.IntN(20)-10))))
+		v[i] = roundBF16(float32(r.NormFloat64() * math.Exp2(float64(r.IntN(20)-10))))
 		switch r.IntN(20) {
 		case 0:
 			v[i] = 0
@@ -24,7 +22,7 @@ func randomBF16(r *rand.Rand, n int) []BFloat16 {
 		case 2:
 			v[i] = BFloat16(r.IntN(128) | r.IntN(2)<<15) // denormal
 		case 3:
-			v[i] = toBF16(float32(r.NormFloat64() * 0x1p-63)) // whose square is nearly one
+			v[i] = roundBF16(float32(r.NormFloat64() * 0x1p-63)) // whose square is nearly one
 		}
 	}
 	return v
@@ -114,7 +112,7 @@ func TestGemmBF16Exact(t *testing.T) {
 			a, w := make([]BFloat16, m*k), make([]BFloat16, n*k)
 			for _, v := range [][]BFloat16{a, w} {
 				for i := range v {
-					v[i] = toBF16(float32(r.IntN(255) - 127))
+					v[i] = roundBF16(float32(r.IntN(255) - 127))
 				}
 			}
 			pa, pw := packedBF16(a, w, m, n, k)
@@ -141,9 +139,9 @@ func TestGemmBF16NotFinite(t *testing.T) {
 			for _, v := range []float32{inf, -inf, float32(math.NaN())} {
 				a, w := make([]BFloat16, m*k), make([]BFloat16, n*k)
 				for i := range w {
-					w[i] = toBF16(1)
+					w[i] = roundBF16(1)
 				}
-				a[k+at] = toBF16(v)
+				a[k+at] = roundBF16(v)
 				pa, pw := packedBF16(a, w, m, n, k)
 				got := make([]float32, m*n)
 				GemmBF16(got, pa, pw, m, n, k)
