@@ -22,6 +22,9 @@ type Group struct {
 	Single bool
 	// Beside, if any, starts what runs while the group is measured, and returns what ends it.
 	Beside func() (stop func())
+	// Rate is the unit of what cases do in a nanosecond, their Work divided by their time: "GB/s". A group
+	// that has one compares speeds, others times.
+	Rate   string
 	Cases  []Case
 	Limits []Limit
 }
@@ -30,6 +33,12 @@ type Group struct {
 type Case struct {
 	Name string
 	Unit string // of its samples, "ns" of a call if empty
+	// Code says which of several codes runs, such as the level of a primitive.
+	Code string
+	// Work is what a call does, counted in what the group's Rate counts.
+	Work float64
+	// Absent, if not empty, says why the case cannot be measured here. It is listed, and nothing else.
+	Absent string
 	// Open prepares the case and warms it up; close, if any, ends it.
 	Open func() (round Round, close func(), err error)
 }
@@ -68,8 +77,10 @@ func Each(n int, run func(n int) error) Round {
 
 // Result is what a case gave.
 type Result struct {
-	Group, Name, Unit string
-	Samples           []float64 // in ascending order
+	Group, Name, Unit, Code string
+	Work                    float64
+	Absent                  string
+	Samples                 []float64 // in ascending order
 }
 
 func (r *Result) add(v float64) { r.Samples = append(r.Samples, v) }
@@ -115,7 +126,11 @@ func (r Result) quantile(q float64) float64 {
 	return r.Samples[max(int(math.Ceil(q*float64(n)))-1, 0)]
 }
 
-// Limit is what a number of a case, divided by the same number of another, may be.
+// Rate is how much of its work r does in a nanosecond, by a number of its time.
+func (r Result) Rate(s Stat) float64 { return r.Work / r.Stat(s) }
+
+// Limit is what a number of a case, divided by the same number of another, may be. In a group with a
+// Rate the numbers are rates, otherwise times.
 type Limit struct {
 	Case, Of string // of a group; without Of the number itself is limited
 	Stat     Stat
@@ -127,11 +142,15 @@ type Limit struct {
 type Figure struct {
 	Group string
 	Limit
-	Value float64
+	Value  float64
+	Absent string // why nothing was measured
 }
 
-// Holds reports whether the figure keeps its limit.
+// Holds reports whether the figure keeps its limit. One that was not measured does not.
 func (f Figure) Holds() bool {
+	if f.Absent != "" {
+		return false
+	}
 	if f.AtLeast {
 		return f.Value >= f.Bound
 	}
@@ -163,6 +182,10 @@ func (g Group) run() ([]Result, error) {
 	results := make([]Result, len(g.Cases))
 	rounds := make([]Round, len(g.Cases))
 	for i, c := range g.Cases {
+		results[i] = Result{Group: g.Name, Name: c.Name, Unit: c.Unit, Code: c.Code, Work: c.Work, Absent: c.Absent}
+		if c.Absent != "" {
+			continue
+		}
 		round, done, err := c.Open()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", g.Name, c.Name, err)
@@ -171,13 +194,15 @@ func (g Group) run() ([]Result, error) {
 			defer done()
 		}
 		rounds[i] = round
-		results[i] = Result{Group: g.Name, Name: c.Name, Unit: c.Unit}
 	}
 	if g.Beside != nil {
 		defer g.Beside()()
 	}
 	for range g.Rounds {
 		for i, round := range rounds {
+			if round == nil {
+				continue // absent
+			}
 			if err := round(results[i].add); err != nil {
 				return nil, fmt.Errorf("%s: %s: %w", g.Name, results[i].Name, err)
 			}
@@ -191,28 +216,32 @@ func (g Group) run() ([]Result, error) {
 
 // figures holds results against the limits of g.
 func (g Group) figures(results []Result) ([]Figure, error) {
-	stat := func(name string, s Stat) (float64, error) {
-		for _, r := range results {
-			if r.Name == name {
-				return r.Stat(s), nil
-			}
-		}
-		return 0, fmt.Errorf("%s: a limit is about the case %q, which is not there", g.Name, name)
-	}
 	var figures []Figure
 	for _, l := range g.Limits {
-		v, err := stat(l.Case, l.Stat)
-		if err != nil {
-			return nil, err
-		}
-		if l.Of != "" {
-			of, err := stat(l.Of, l.Stat)
-			if err != nil {
-				return nil, err
+		f := Figure{Group: g.Name, Limit: l}
+		for i, name := range []string{l.Case, l.Of} {
+			if i == 1 && name == "" {
+				continue
 			}
-			v /= of
+			at := slices.IndexFunc(results, func(r Result) bool { return r.Name == name })
+			if at < 0 {
+				return nil, fmt.Errorf("%s: a limit is about the case %q, which is not there", g.Name, name)
+			}
+			r := results[at]
+			if f.Absent = r.Absent; f.Absent != "" {
+				break
+			}
+			v := r.Stat(l.Stat)
+			if g.Rate != "" {
+				v = r.Rate(l.Stat)
+			}
+			if i == 0 {
+				f.Value = v
+			} else {
+				f.Value /= v
+			}
 		}
-		figures = append(figures, Figure{g.Name, l, v})
+		figures = append(figures, f)
 	}
 	return figures, nil
 }

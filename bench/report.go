@@ -10,9 +10,12 @@ import (
 	"os"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/maida-ai/gomai/internal/cpu"
 )
 
 // Main is the main function of a program that prints the tables of groups: section is the part of
@@ -21,16 +24,17 @@ func Main(section, command string, groups []Group) {
 	write := flag.String("write", "", "replace the section «"+section+"» of this `FILE` instead of printing it")
 	filter := flag.String("filter", "", "only groups whose name matches this `RE`")
 	rounds := flag.Int("rounds", 0, "rounds of every group; 0: its own number")
+	asJSON := flag.Bool("json", false, "print JSON instead of tables")
 	flag.Parse()
-	if err := report(section, command, groups, *write, *filter, *rounds); err != nil {
+	if err := report(section, command, groups, *write, *filter, *rounds, *asJSON); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func report(section, command string, groups []Group, write, filter string, rounds int) error {
-	if write != "" && filter != "" {
-		return errors.New("a section has all groups: -write and -filter exclude each other")
+func report(section, command string, groups []Group, write, filter string, rounds int, asJSON bool) error {
+	if write != "" && (filter != "" || asJSON) {
+		return errors.New("a section has the tables of all groups: -write excludes -filter and -json")
 	}
 	re, err := regexp.Compile(filter)
 	if err != nil {
@@ -45,6 +49,9 @@ func report(section, command string, groups []Group, write, filter string, round
 	results, figures, err := Run(chosen, rounds)
 	if err != nil {
 		return err
+	}
+	if asJSON {
+		return writeJSON(os.Stdout, chosen, results, figures)
 	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "`%s`\n\n%s\n", command, Machine())
@@ -76,16 +83,21 @@ func replace(text, name, section string) (string, error) {
 	return before + begin + section + end + after, nil
 }
 
-// Machine is a line about where and when.
+// Machine is a line about where and when. The level is that of the primitives.
 func Machine() string {
-	cpu := runtime.GOARCH
+	level, _ := cpu.Detect()
+	return fmt.Sprintf("%s, level %s, %d cores in use, %s %s/%s, %s.", processor(), level,
+		runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH, time.Now().UTC().Format(time.DateOnly))
+}
+
+// processor is its name, or its architecture where the system does not say.
+func processor() string {
 	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
 		if m := regexp.MustCompile(`(?m)^model name\s*: (.*)$`).FindSubmatch(info); m != nil {
-			cpu = string(m[1])
+			return string(m[1])
 		}
 	}
-	return fmt.Sprintf("%s, %d cores in use, %s %s/%s, %s.",
-		cpu, runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH, time.Now().UTC().Format(time.DateOnly))
+	return runtime.GOARCH
 }
 
 // Tables prints figures with their limits and then every case, in Markdown that reads well as it is.
@@ -94,7 +106,11 @@ func Tables(w io.Writer, groups []Group, results []Result, figures []Figure) {
 		rows := [][]string{{"group", "figure", "measured", "limit", "holds"}}
 		for _, f := range figures {
 			what, measured, bound := f.describe(results)
-			rows = append(rows, []string{f.Group, what, measured, bound, map[bool]string{true: "yes", false: "**no**"}[f.Holds()]})
+			holds := map[bool]string{true: "yes", false: "**no**"}[f.Holds()]
+			if f.Absent != "" {
+				measured, holds = f.Absent, "?"
+			}
+			rows = append(rows, []string{f.Group, what, measured, bound, holds})
 		}
 		fmt.Fprintln(w)
 		table(w, rows)
@@ -142,17 +158,36 @@ func (g Group) rows(results []Result) [][]string {
 		}
 	}
 	head := []string{"case"}
+	coded := slices.ContainsFunc(results, func(r Result) bool { return r.Code != "" })
+	if coded {
+		head = append(head, "code")
+	}
 	for _, s := range stats {
 		head = append(head, string(s))
 	}
-	if multiples := results[0].Unit == "" && len(g.Cases) > 1; multiples {
+	switch {
+	case g.Rate != "":
+		head = append(head, g.Rate+" at min")
+	case results[0].Unit == "" && len(g.Cases) > 1:
 		head = append(head, "min / "+results[0].Name, "median / "+results[0].Name)
 	}
 	rows := [][]string{head}
 	for _, r := range results {
 		row := []string{r.Name}
+		if coded {
+			row = append(row, r.Code)
+		}
+		if r.Absent != "" {
+			row = append(row, r.Absent)
+			rows = append(rows, append(row, make([]string, len(head)-len(row))...))
+			continue
+		}
 		for _, s := range stats {
 			row = append(row, value(r.Stat(s), r.Unit))
+		}
+		if g.Rate != "" {
+			rows = append(rows, append(row, digits(r.Rate(Min))))
+			continue
 		}
 		for _, s := range []Stat{Min, Median}[:len(head)-len(row)] {
 			row = append(row, digits(r.Stat(s)/results[0].Stat(s)))

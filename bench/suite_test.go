@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -192,6 +193,72 @@ Numbers.
 `
 	if b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+}
+
+// A group with a Rate compares speeds, and lists what is absent.
+func TestReportOfRates(t *testing.T) {
+	g := Group{
+		Name: "speeds", About: "Speeds.", Rounds: 1, Rate: "GB/s",
+		Cases: []Case{
+			{Name: "a", Code: "wide", Work: 100, Open: given(20)},
+			{Name: "b", Code: "narrow", Work: 300, Open: given(100)},
+			{Name: "c", Absent: "not here"},
+		},
+		Limits: []Limit{
+			{Case: "a", Of: "b", Stat: Min, Bound: 1.5, AtLeast: true},
+			{Case: "a", Of: "c", Stat: Min, Bound: 2, AtLeast: true},
+			{Case: "c", Of: "a", Stat: Min, Bound: 2},
+		},
+	}
+	results, figures, err := Run([]Group{g}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	Tables(&b, []Group{g}, results, figures)
+	want := `
+| group  | figure     | measured | limit | holds |
+|---     |---         |---       |---    |---    |
+| speeds | a / b, min | 1.67     | ≥ 1.5 | yes   |
+| speeds | a / c, min | not here | ≥ 2   | ?     |
+| speeds | c / a, min | not here | ≤ 2   | ?     |
+
+### speeds
+
+Speeds.
+
+| case | code   | min      | median  | GB/s at min |
+|---   |---     |---       |---      |---          |
+| a    | wide   | 20.0 ns  | 20.0 ns | 5.00        |
+| b    | narrow | 100 ns   | 100 ns  | 3.00        |
+| c    |        | not here |         |             |
+`
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+
+	b.Reset()
+	if err := writeJSON(&b, []Group{g}, results, figures); err != nil {
+		t.Fatal(err)
+	}
+	var report jsonReport
+	if err := json.Unmarshal([]byte(b.String()), &report); err != nil {
+		t.Fatal(err)
+	}
+	a, c := report.Cases[0], report.Cases[2]
+	if *a.Min != 20 || *a.Rate != 5 || a.RateUnit != "GB/s" || a.Unit != "ns" || c.Absent != "not here" || c.Min != nil {
+		t.Errorf("cases %+v, %+v", a, c)
+	}
+	if f := report.Figures; !f[0].Holds || *f[0].Value != 5.0/3 || f[1].Holds || f[1].Value != nil || f[2].Holds || f[2].Absent != "not here" {
+		t.Errorf("figures %+v", f)
+	}
+}
+
+// given opens a case with one sample.
+func given(sample float64) func() (Round, func(), error) {
+	return func() (Round, func(), error) {
+		return func(take func(float64)) error { take(sample); return nil }, nil, nil
 	}
 }
 
