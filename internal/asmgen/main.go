@@ -38,6 +38,7 @@ var files = []struct {
 	{"simd/rows_amd64.s", rows},
 	{"simd/rowsi8_amd64.s", rowsI8},
 	{"internal/peak/peak_amd64.s", peak},
+	{"internal/peak/stream_amd64.s", stream},
 	{"simd/gemmamx_amd64.s", gemmAMX},
 	{"simd/bf16gemm_amd64.s", gemmBF16},
 }
