@@ -1,0 +1,97 @@
+// Package numeric is the suite of measurements of the primitives: what they reach on one core, on random
+// data, beside what the machine can do at best. Programs that print its tables are in bench/primitives
+// and, with other libraries beside, in bench/peers/numeric. The list of cases is the same everywhere: a
+// level that this machine cannot run is listed as absent.
+package numeric
+
+import (
+	"math/rand/v2"
+	"slices"
+
+	"github.com/maida-ai/gomai/bench"
+	"github.com/maida-ai/gomai/internal/cpu"
+)
+
+// Gomai is the case of a group that runs at the level which is chosen by itself.
+const Gomai = "gomai"
+
+// Groups returns the suite.
+func Groups() []bench.Group {
+	groups := []bench.Group{streams()}
+	for _, v := range Vectors {
+		groups = append(groups, v.group())
+	}
+	for _, s := range Searches {
+		groups = append(groups, s.group())
+	}
+	for _, p := range IntegerProducts {
+		groups = append(groups, p.group())
+	}
+	return groups
+}
+
+// floats are n normally distributed numbers, always the same ones.
+func floats(seed uint64, n int) []float32 {
+	r := rand.New(rand.NewPCG(seed, 1))
+	v := make([]float32, n)
+	for i := range v {
+		v[i] = float32(r.NormFloat64())
+	}
+	return v
+}
+
+// integers are n numbers from -127 to 127, always the same ones.
+func integers(seed uint64, n int) []int8 {
+	r := rand.New(rand.NewPCG(seed, 2))
+	v := make([]int8, n)
+	for i := range v {
+		v[i] = int8(r.IntN(255) - 127)
+	}
+	return v
+}
+
+// atLevel makes the case run at a level, or absent where the machine lacks it. primitive is the name of
+// what runs, by which the case tells what code it is.
+func atLevel(level cpu.Level, primitive string, c bench.Case) bench.Case {
+	if !slices.Contains(cpu.Levels(), level) {
+		c.Absent, c.Open = Absent, nil
+		return c
+	}
+	restore := cpu.Use(level, 0)
+	c.Code = code(primitive)
+	restore()
+	open := c.Open
+	c.Open = func() (bench.Round, func(), error) {
+		defer cpu.Use(level, 0)()
+		round, done, err := open()
+		return func(sample func(float64)) error {
+			defer cpu.Use(level, 0)()
+			return round(sample)
+		}, done, err
+	}
+	return c
+}
+
+// Absent is why there are no figures of a level.
+const Absent = "not on this machine"
+
+// code returns the level of the code of a primitive that runs.
+func code(primitive string) string {
+	for _, p := range cpu.Primitives() {
+		if p.Name == primitive {
+			return p.Level().String()
+		}
+	}
+	return cpu.Generic.String()
+}
+
+// opened is the Open of a case that needs no preparation beyond its first calls.
+func opened(calls int, call func()) func() (bench.Round, func(), error) {
+	run := func(n int) error {
+		for range n {
+			call()
+		}
+		return nil
+	}
+	return func() (bench.Round, func(), error) { return bench.Timed(calls, run), nil, run(calls) }
+}
