@@ -11,10 +11,10 @@ PLATFORMS := linux/arm64 darwin/arm64 windows/amd64 js/wasm
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help test need try-weights weights lint asm unit race noasm amxemu invariants soak cross bench peers benchmarks vuln
+.PHONY: help test need try-weights weights lint asm unit race noasm amxemu invariants soak cross bench peers numeric-peers benchmarks vuln
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 # One after the other, and in this order, also under make -j: each uses all cores, and the cheap ones
 # come first.
@@ -85,9 +85,14 @@ bench: ## run the benchmarks
 peers: ## vet and test bench/peers, a module of its own (needs its dependencies)
 	cd bench/peers && $(GO) vet ./... && $(GOTEST) ./...
 
-benchmarks: ## make the tables of docs/BENCHMARKS.md again, in a minute on an idle machine
+benchmarks: numeric-peers ## make the tables of docs/BENCHMARKS.md again, in some minutes on an idle machine
 	$(GO) run ./bench/exec -write docs/BENCHMARKS.md
+	$(GO) run ./bench/primitives -write docs/BENCHMARKS.md
 	cd bench/peers && $(GO) run . -write ../../docs/BENCHMARKS.md
+	cd bench/peers && $(GO) run ./numeric -write ../../docs/BENCHMARKS.md
+
+numeric-peers: ## fetch and compile SimSIMD, USearch and oneDNN for the benchmarks (needs PyPI, g++, unzip)
+	bench/peers/numeric/setup.sh
 
 vuln: ## look the dependencies up in Go's vulnerability database (needs the internet)
 	$(GO) run $(GOVULNCHECK) ./...

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"github.com/maida-ai/gomai/bench"
+)
+
+// child is a process that measures on request; native/main.cpp says how one talks with it.
+type child struct {
+	process *exec.Cmd
+	in      io.WriteCloser
+	out     *bufio.Reader
+	cases   int
+}
+
+// start starts the program of setup.sh with some variables in its environment.
+func start(program string, env ...string) (*child, error) {
+	if _, err := os.Stat(program); err != nil {
+		return nil, fmt.Errorf("%w: run setup.sh first", err)
+	}
+	c := &child{process: exec.Command(program)}
+	c.process.Env = append(os.Environ(), env...)
+	c.process.Stderr = os.Stderr
+	in, err := c.process.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := c.process.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	c.in, c.out = in, bufio.NewReader(out)
+	return c, c.process.Start()
+}
+
+// stop lets the child end.
+func (c *child) stop() error {
+	c.in.Close()
+	return c.process.Wait()
+}
+
+// ask sends a request, with data behind it, and returns the answer.
+func (c *child) ask(data []byte, request ...any) (string, error) {
+	line := strings.TrimSuffix(fmt.Sprintln(request...), "\n")
+	if _, err := io.Copy(c.in, io.MultiReader(strings.NewReader(line+"\n"), bytes.NewReader(data))); err != nil {
+		return "", fmt.Errorf("%s: %w", line, err)
+	}
+	answer, err := c.out.ReadString('\n')
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", line, err)
+	}
+	verdict, text, _ := strings.Cut(strings.TrimSuffix(answer, "\n"), " ")
+	if verdict != "ok" {
+		return "", fmt.Errorf("%s: %s", line, text)
+	}
+	return text, nil
+}
+
+// open makes k a case of the child's library, which rounds of calls measure. If the library does not
+// have it, it is absent.
+func (c *child) open(k bench.Case, calls int, data []byte, arguments ...any) bench.Case {
+	code, err := c.ask(data, append([]any{"open"}, arguments...)...)
+	if err != nil {
+		k.Absent = "not to be had here"
+		fmt.Fprintln(os.Stderr, "numeric:", err)
+		return k
+	}
+	number := c.cases
+	c.cases++
+	k.Code = code
+	k.Open = func() (bench.Round, func(), error) {
+		return func(sample func(float64)) error {
+			text, err := c.ask(nil, "time", number, calls)
+			if err != nil {
+				return err
+			}
+			ns, err := strconv.ParseFloat(text, 64)
+			sample(ns)
+			return err
+		}, nil, nil
+	}
+	return k
+}
+
+// result returns what a case computes, counted from 0 in the order in which they were opened.
+func (c *child) result(number int) ([]float64, error) {
+	text, err := c.ask(nil, "result", number)
+	if err != nil {
+		return nil, err
+	}
+	var numbers []float64
+	for _, word := range strings.Fields(text) {
+		v, err := strconv.ParseFloat(word, 64)
+		if err != nil {
+			return nil, err
+		}
+		numbers = append(numbers, v)
+	}
+	return numbers, nil
+}
+
+// raw is the memory of slices one after the other.
+func raw(slices ...any) []byte {
+	var b bytes.Buffer
+	for _, s := range slices {
+		binary.Write(&b, binary.NativeEndian, s)
+	}
+	return b.Bytes()
+}

@@ -1,0 +1,125 @@
+// Command numeric runs what package bench/numeric measures in other libraries too, all in one run and in
+// turns, and prints the tables. The libraries are not linked: setup.sh compiles a program that measures
+// them on request.
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/maida-ai/gomai/bench"
+	"github.com/maida-ai/gomai/bench/numeric"
+	"github.com/maida-ai/gomai/internal/cpu"
+	"github.com/maida-ai/gomai/metrics/search"
+)
+
+func main() {
+	groups, done, err := groups("numeric/build/peers")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "numeric:", err)
+		os.Exit(1)
+	}
+	defer done()
+	bench.Main("numeric", "cd bench/peers && numeric/setup.sh && go run ./numeric", groups)
+}
+
+// isa is what oneDNN may use at most, by the level that it is compared with.
+var isa = map[cpu.Level]string{
+	cpu.AMX:        "DEFAULT",
+	cpu.AVX512VNNI: "AVX512_CORE_VNNI",
+	cpu.AVXVNNI:    "AVX2_VNNI",
+	cpu.AVX2:       "AVX2",
+}
+
+// groups returns those of the suite that a library has something for, with the libraries' cases. program
+// is that of setup.sh.
+func groups(program string) ([]bench.Group, func(), error) {
+	libraries, err := start(program)
+	if err != nil {
+		return nil, nil, err
+	}
+	running := []*child{libraries}
+	done := func() {
+		for _, c := range running {
+			c.stop()
+		}
+	}
+	suite := map[string]bench.Group{}
+	for _, g := range numeric.Groups() {
+		suite[g.Name] = g
+	}
+	var groups []bench.Group
+	for _, v := range numeric.Vectors {
+		groups = append(groups, withSimSIMD(libraries, suite[v.Name], v))
+	}
+	for _, s := range numeric.Searches {
+		groups = append(groups, withUSearch(libraries, suite[s.Name], s))
+	}
+	for _, p := range numeric.IntegerProducts {
+		onednn, err := start(program, "ONEDNN_MAX_CPU_ISA="+isa[p.Level])
+		if err != nil {
+			done()
+			return nil, nil, err
+		}
+		running = append(running, onednn)
+		groups = append(groups, withOneDNN(onednn, suite[p.Name], p))
+	}
+	return groups, done, nil
+}
+
+// atLeast is the limit that the suite's case is bound times as fast as a library's.
+func atLeast(bound float64, name, library string) bench.Limit {
+	return bench.Limit{Case: name, Of: library, Stat: bench.Min, Bound: bound, AtLeast: true}
+}
+
+func withSimSIMD(c *child, g bench.Group, v *numeric.VectorPair) bench.Group {
+	const name = "SimSIMD"
+	what := map[string]string{"DotF32": "dot_f32", "CosineF32": "cos_f32", "DotI8": "dot_i8"}[v.Primitive]
+	data := raw(v.A, v.B)
+	if v.A == nil {
+		data = raw(v.AI8, v.BI8)
+	}
+	g.Cases = append(g.Cases, c.open(bench.Case{Name: name, Work: float64(v.N)}, numeric.VectorCalls, data, "simsimd", what, v.N))
+	g.Limits = append(g.Limits, atLeast(v.SimSIMD, numeric.Gomai, name))
+	return g
+}
+
+func withUSearch(c *child, g bench.Group, s *numeric.Search) bench.Group {
+	d := s.Data()
+	what, data := "f32", raw(d.F32, d.RowsF32)
+	switch s.Kind {
+	case search.I8:
+		what, data = "i8", raw(d.I8, d.RowsI8)
+	case search.Binary:
+		what, data = "b1", raw(d.Bits, d.RowsBits)
+	}
+	for _, kernels := range []string{"SimSIMD", "NumKong"} {
+		name := "USearch, " + kernels
+		g.Cases = append(g.Cases, c.open(bench.Case{Name: name, Work: s.Bytes()}, s.Calls(), data,
+			"usearch", what, strings.ToLower(kernels), s.Rows, numeric.Dim, numeric.K))
+		g.Limits = append(g.Limits, atLeast(s.USearch, numeric.Gomai, name))
+	}
+	return g
+}
+
+func withOneDNN(c *child, g bench.Group, p *numeric.Products) bench.Group {
+	for _, s := range p.Shapes {
+		name := numeric.OfShape("oneDNN", s)
+		k := bench.Case{Name: name, Work: s.Operations(), Absent: numeric.Absent}
+		if slices.Contains(cpu.Levels(), p.Level) {
+			k = openOneDNN(c, name, s, s.Operands())
+		}
+		g.Cases = append(g.Cases, k)
+		if p.OneDNN > 0 {
+			g.Limits = append(g.Limits, atLeast(p.OneDNN, numeric.OfShape(numeric.Gomai, s), name))
+		}
+	}
+	return g
+}
+
+func openOneDNN(c *child, name string, s numeric.Shape, o numeric.Operands) bench.Case {
+	return c.open(bench.Case{Name: name, Work: s.Operations()}, s.Calls(), raw(o.Activations, o.Weights, o.Scales, o.Bias),
+		"onednn", "f32", s.M, s.N, s.K)
+}
