@@ -149,11 +149,8 @@ func (s system) groups(controller string) []string {
 			continue
 		}
 		// Within a container the mount may begin at the container's own group, and then the path of
-		// the group begins with it, or has nothing to do with it.
-		group, below := strings.CutPrefix(fields[2], strings.TrimSuffix(root, "/"))
-		if !below {
-			group = "/"
-		}
+		// the group begins with it; or it has nothing to do with it, and only the mount's root is there.
+		group := strings.TrimPrefix(fields[2], strings.TrimSuffix(root, "/"))
 		for group = path.Clean("/" + group); ; group = path.Dir(group) {
 			dirs = append(dirs, strings.TrimPrefix(path.Join(point, group), "/"))
 			if group == "/" {

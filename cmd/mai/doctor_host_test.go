@@ -48,7 +48,8 @@ func TestLimits(t *testing.T) {
 			"sys/fs/cgroup/cpu,cpuacct/box/cpu.cfs_period_us":          "100000\n",
 			"sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us":               "-1\n",
 			"sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us":              "100000\n",
-			"sys/fs/cgroup/cpuset/elsewhere/cpu.cfs_quota_us":          "1\n",
+			"sys/fs/cgroup/cpu,cpuacct/elsewhere/cpu.cfs_quota_us":     "1000\n", // of another hierarchy's group
+			"sys/fs/cgroup/cpu,cpuacct/elsewhere/cpu.cfs_period_us":    "100000\n",
 			"sys/fs/cgroup/memory/memory.limit_in_bytes":               none,
 			"sys/fs/cgroup/memory/box/memory.limit_in_bytes":           "4096\n",
 			"sys/fs/cgroup/memory/box/unrelated/memory.limit_in_bytes": "1\n",

@@ -222,6 +222,19 @@ B           avx512+avx512vbmi   amx+amx_bf16, amx: one; avx512-vnni: two
 	}
 }
 
+func TestVariantFacts(t *testing.T) {
+	for v, want := range map[cpu.Variant]string{
+		{}:                  "generic",
+		{Level: cpu.AVX512}: "avx512",
+		{Level: cpu.AVX512, Needs: cpu.BF16 | cpu.VBMI}: "avx512+avx512vbmi+avx512_bf16",
+		{Level: cpu.AMX, Needs: cpu.AMXBF16}:            "amx+amx_bf16",
+	} {
+		if got := variant(v).String(); got != want {
+			t.Errorf("%v is shown as %s, want %s", v, got, want)
+		}
+	}
+}
+
 // files makes a file system of names and contents.
 func files(all map[string]string) fs.FS {
 	fsys := fstest.MapFS{}

@@ -159,7 +159,8 @@ func whyNot(l Level) string {
 
 // Disable takes level l, those that build on it and their features out of use until the process ends,
 // because of reason: what a start-up self-test calls when code of that level computes something else than
-// plain Go. It is safe at any time; calls that have chosen their code already end at the level they chose.
+// plain Go. It may be called beside running primitives, which end at the level that they chose, but what
+// was packed for one level is not what another expects: call it before anything is packed, from an init.
 func Disable(l Level, reason string) {
 	if l == Generic {
 		panic("cpu: Disable: plain Go cannot be disabled")

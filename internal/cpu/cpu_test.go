@@ -233,6 +233,13 @@ func TestThisMachine(t *testing.T) {
 			t.Errorf("no %v because %q, though levels are %v", l, got, all)
 		}
 	}
+	for i := range all {
+		all[i] = AMX // a copy
+	}
+	all = Levels()
+	if all[len(all)-1] != Generic {
+		t.Errorf("whoever asked for the levels could change them to %v", all)
+	}
 	restore := Use(AVX2, 0)
 	defer restore()
 	if got := Levels(); !slices.Equal(got, all) {

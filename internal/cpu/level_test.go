@@ -68,14 +68,9 @@ func flags(line string) (has instructions) {
 	return has
 }
 
-// probe runs the real probe on a recorded processor whose kernel answers the request for tiles so, and
-// counts the requests.
-func (r recorded) probe(permission error) (levels []Level, features Feature, why [levelCount]string, requests int) {
-	if len(r.pages) == 0 {
-		levels, features, why = level(r.flags, r.xcr0, permission)
-		return levels, features, why, 0
-	}
-	p := processor{
+// processor answers as the recorded one did, under a kernel that answers the request for tiles so.
+func (r recorded) processor(permission error, requests *int) processor {
+	return processor{
 		cpuid: func(leaf, sub uint32) [4]uint32 {
 			// As Intel's: what lies beyond the highest leaf returns the highest one.
 			if highest := r.pages[[2]uint32{}][eax]; leaf > highest {
@@ -84,9 +79,18 @@ func (r recorded) probe(permission error) (levels []Level, features Feature, why
 			return r.pages[[2]uint32{leaf, sub}]
 		},
 		xgetbv:       func() uint64 { return r.xcr0 },
-		requestTiles: func() error { requests++; return permission },
+		requestTiles: func() error { *requests++; return permission },
 	}
-	levels, features, why = p.probe()
+}
+
+// probe runs the real probe, or what it can where only flags were recorded, and counts the requests for
+// tiles.
+func (r recorded) probe(permission error) (levels []Level, features Feature, why [levelCount]string, requests int) {
+	if len(r.pages) == 0 {
+		levels, features, why = level(r.flags, r.xcr0, permission)
+		return levels, features, why, 0
+	}
+	levels, features, why = r.processor(permission, &requests).probe()
 	return levels, features, why, requests
 }
 
@@ -160,7 +164,12 @@ func TestRecordedProcessors(t *testing.T) {
 		// One that hides the leaves of extended features by their number.
 		{processor: "Zen 5: AMD Ryzen 9 9950X", change: func(r *recorded) { r.clear(7, 0, eax, 0) },
 			levels: "avx512-vnni avx512 avx2", features: VBMI | VPOPCNTDQ, why: map[Level]string{AVXVNNI: "the CPU lacks avx_vnni"}},
-		{processor: "Haswell: Intel Core i7-4770", change: func(r *recorded) { r.pages[[2]uint32{}] = [4]uint32{1} },
+		{processor: "Haswell: Intel Core i7-4770", change: func(r *recorded) {
+			r.pages[[2]uint32{}] = [4]uint32{1}
+			one := r.pages[[2]uint32{1, 0}]
+			one[ebx] = ^uint32(0) // what leaf 7 must not be taken from
+			r.pages[[2]uint32{1, 0}] = one
+		},
 			why: map[Level]string{AVX2: "the CPU lacks bmi1, avx2, bmi2"}},
 	} {
 		r, ok := processors(t)[test.processor]
@@ -200,6 +209,35 @@ func TestRecordedProcessors(t *testing.T) {
 	for name := range processors(t) {
 		if !tested[name] {
 			t.Errorf("%s is recorded and not tested", name)
+		}
+	}
+}
+
+// Each instruction set hangs on the bit that Intel's manual gives (Software Developer's Manual, volume 2A,
+// CPUID), written down here a second time: with the bit cleared, it alone is missing.
+func TestBits(t *testing.T) {
+	const sapphireRapids = "Sapphire Rapids: Intel Xeon w7-2475X"
+	type bit struct {
+		leaf, sub     uint32
+		register, bit int
+	}
+	manual := map[instructions]bit{
+		fma: {1, 0, ecx, 12}, popcnt: {1, 0, ecx, 23}, osxsave: {1, 0, ecx, 27}, avx: {1, 0, ecx, 28}, f16c: {1, 0, ecx, 29},
+		bmi1: {7, 0, ebx, 3}, avx2: {7, 0, ebx, 5}, bmi2: {7, 0, ebx, 8},
+		avx512f: {7, 0, ebx, 16}, avx512dq: {7, 0, ebx, 17}, avx512cd: {7, 0, ebx, 28}, avx512bw: {7, 0, ebx, 30}, avx512vl: {7, 0, ebx, 31},
+		avx512VBMI: {7, 0, ecx, 1}, avx512VNNI: {7, 0, ecx, 11}, avx512VPOPCNTDQ: {7, 0, ecx, 14},
+		amxBF16: {7, 0, edx, 22}, amxTile: {7, 0, edx, 24}, amxInt8: {7, 0, edx, 25},
+		avxVNNI: {7, 1, eax, 4}, avx512BF16: {7, 1, eax, 5},
+	}
+	if len(manual) != len(cpuidBits) {
+		t.Errorf("%d of %d bits are looked up", len(manual), len(cpuidBits))
+	}
+	all := processors(t)[sapphireRapids].processor(nil, nil).instructions()
+	for set, b := range manual {
+		r := processors(t)[sapphireRapids]
+		r.clear(b.leaf, b.sub, b.register, b.bit)
+		if got := r.processor(nil, nil).instructions(); got != all&^set {
+			t.Errorf("without the bit of %v, %v are missing", set, all&^got)
 		}
 	}
 }
