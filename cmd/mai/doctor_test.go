@@ -40,7 +40,12 @@ func TestDoctor(t *testing.T) {
 	}
 	usable := checkLevels(t, d)
 	if len(d.Features) != len(cpu.Features) {
-		t.Errorf("features %+v", d.Features)
+		t.Fatalf("features %+v", d.Features)
+	}
+	for i, f := range cpu.Features {
+		if want := (featureFacts{f.String(), cpu.Available()&f != 0}); d.Features[i] != want {
+			t.Errorf("feature %+v, want %+v", d.Features[i], want)
+		}
 	}
 	var names []string
 	for _, p := range d.Primitives {
