@@ -9,9 +9,6 @@ import (
 
 var epilogueCode = cpu.Implement("Epilogue", cpu.Variant{Level: cpu.AVX512}, cpu.Variant{Level: cpu.AVX2})
 
-// BFloat16 is the upper half of a float32.
-type BFloat16 uint16
-
 // Activation is a function that an epilogue applies last.
 type Activation uint8
 
@@ -204,15 +201,6 @@ func gelu(y float32) float32 {
 		share = 1
 	}
 	return float32(y * share)
-}
-
-// roundBF16 rounds to the nearest, ties to even. A NaN keeps its upper bits and becomes quiet.
-func roundBF16(y float32) BFloat16 {
-	bits := math.Float32bits(y)
-	if y != y {
-		return BFloat16((bits | 0x400000) >> 16)
-	}
-	return BFloat16((bits + 0x7fff + bits>>16&1) >> 16)
 }
 
 func toQuantum(v, least, greatest float32) int32 {

@@ -7,7 +7,7 @@ func dot(c *build.Context) {
 	masks := tailMasks(c, "dot")
 	const signature = "func(a, b *float32, n int) float32"
 	for _, r := range []reduction{
-		{name: "dotF32", signature: signature, term: multiply},
+		{name: "dotF32", signature: signature, term: product},
 		{name: "l2F32", signature: signature, term: squaredDistance},
 	} {
 		r.avx512(c)

@@ -32,6 +32,7 @@ var files = []struct {
 	{"simd/dot_amd64.s", dot},
 	{"simd/epilogue_amd64.s", epilogue},
 	{"simd/gemmi8_amd64.s", gemmI8},
+	{"simd/half_amd64.s", half},
 	{"simd/doti8_amd64.s", dotI8},
 	{"simd/hamming_amd64.s", hamming},
 	{"simd/threshold_amd64.s", threshold},

@@ -35,7 +35,7 @@ type reduction struct {
 	term func(c *build.Context, x reg.VecVirtual, y operand.Op)
 }
 
-func multiply(c *build.Context, x reg.VecVirtual, y operand.Op) { c.VMULPS(y, x, x) }
+func product(c *build.Context, x reg.VecVirtual, y operand.Op) { c.VMULPS(y, x, x) }
 
 func squaredDistance(c *build.Context, x reg.VecVirtual, y operand.Op) {
 	c.VSUBPS(y, x, x)
