@@ -1,8 +1,6 @@
 package simd
 
 import (
-	"math"
-
 	"github.com/maida-ai/gomai/internal/cpu"
 )
 
@@ -134,5 +132,3 @@ func gemmBF16Generic(dst []float32, a, w []BFloat16, m, n, k int) {
 		}
 	}
 }
-
-func widenBF16(x BFloat16) float32 { return math.Float32frombits(uint32(x) << 16) }
