@@ -104,3 +104,30 @@ func median(v []float64) float64 {
 	sorted := slices.Sorted(slices.Values(v))
 	return sorted[len(sorted)/2]
 }
+
+// BenchmarkGemmU8I8Cold multiplies by one weight matrix after the other, 10.6 MB in all, as an encoder
+// does: they come from the third level cache.
+func BenchmarkGemmU8I8Cold(b *testing.B) {
+	const n, k, matrices = 384, 384, 72
+	r := rand.New(rand.NewPCG(2, 2))
+	all := randomI8(r, matrices*n*k)
+	dst := make([]float32, 512*n)
+	for _, l := range cpu.Levels() {
+		loop, ok := peak.I8(l)
+		if !ok {
+			continue
+		}
+		for _, m := range []int{1, 8, 16, 32, 64, 128} {
+			b.Run(fmt.Sprintf("f32/%v/m=%d", l, m), func(b *testing.B) {
+				defer cpu.Use(l, 0)()
+				c := newEpilogueInput(r, m, n, k)
+				e := &Epilogue{Scale: c.columns, Offset: c.columns, Bias: c.columns, RowScale: c.rows, RowOffset: c.rows}
+				reportPeak(b, [3]int{m, matrices * n, k}, loop, func() {
+					for i := range matrices {
+						GemmU8I8F32(dst[:m*n], c.a, all[i*n*k:][:n*k], m, n, k, e)
+					}
+				})
+			})
+		}
+	}
+}
