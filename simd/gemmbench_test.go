@@ -131,3 +131,28 @@ func BenchmarkGemmU8I8Cold(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkGemmF32(b *testing.B) {
+	r := rand.New(rand.NewPCG(3, 3))
+	random := func(n int) []float32 {
+		v := make([]float32, n)
+		for i := range v {
+			v[i] = r.Float32() - 0.5
+		}
+		return v
+	}
+	for _, l := range cpu.Levels() {
+		loop, ok := peak.F32(l)
+		if !ok {
+			continue
+		}
+		for _, s := range gemmShapes {
+			m, n, k := s[0], s[1], s[2]
+			b.Run(fmt.Sprintf("%v/m=%d,n=%d,k=%d", l, m, n, k), func(b *testing.B) {
+				defer cpu.Use(l, 0)()
+				a, w, dst, bias := random(m*k), random(PackedF32Size(n, k)), make([]float32, m*n), random(n)
+				reportPeak(b, s, loop, func() { GemmF32(dst, n, a, k, w, m, n, k, bias) })
+			})
+		}
+	}
+}

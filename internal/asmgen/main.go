@@ -31,6 +31,7 @@ var files = []struct {
 	{"simd/cosine_amd64.s", cosine},
 	{"simd/dot_amd64.s", dot},
 	{"simd/epilogue_amd64.s", epilogue},
+	{"simd/gemmf32_amd64.s", gemmF32},
 	{"simd/gemmi8_amd64.s", gemmI8},
 	{"simd/half_amd64.s", half},
 	{"simd/doti8_amd64.s", dotI8},
