@@ -16,6 +16,7 @@ type lane struct {
 	wide   []float32 // a row of halves
 	best   best
 	hits   []Hit // memory for best
+	seen   int   // rows that were offered or left out
 	err    error
 }
 
@@ -62,28 +63,40 @@ func (l *lane) keep(j *job, q *query, filter []uint64, from, n int) {
 }
 
 // pick offers the rows of a block that may be among the best. Which those are is found out for many
-// rows at a time, by a threshold that never leaves out a row too many; key decides.
+// rows at a time, by a threshold that leaves out no row too many; key decides. At first, when there is
+// no threshold yet or one that soon gets much better, it is set anew after few rows, then after more
+// and more: about n rows are offered each time.
 func (l *lane) pick(j *job, q *query, filter []uint64, from, n int) {
-	set := l.set[:(n+63)/64]
+	for i, size := 0, 0; i < n; i += size {
+		size = max(l.seen, 2*l.best.n, 16)
+		size = min(size, n-i)
+		l.seen += size
+		l.pickSome(j, q, filter, from, i, size)
+	}
+}
+
+// pickSome is pick for the size rows from i of the block on.
+func (l *lane) pickSome(j *job, q *query, filter []uint64, from, i, size int) {
+	set := l.set[:(size+63)/64]
 	switch worst := l.best.worst(); {
 	case q.nan || worst != worst:
 		for w := range set {
-			set[w] = lowBits(n - 64*w)
+			set[w] = lowBits(size - 64*w)
 		}
 	case j.metric == Hamming:
-		simd.BelowI32(set, l.counts[:n], int32(-worst))
+		simd.BelowI32(set, l.counts[i:i+size], int32(-worst))
 	case j.metric == Euclidean:
-		simd.NotAtLeastF32(set, l.scores[:n], square(worst))
+		simd.NotAtLeastF32(set, l.scores[i:i+size], square(worst))
 	default:
-		simd.NotAtMostF32(set, l.scores[:n], worst)
+		simd.NotAtMostF32(set, l.scores[i:i+size], worst)
 	}
 	for w, word := range set {
 		if filter != nil {
-			word &= word64(filter, from+64*w)
+			word &= word64(filter, from+i+64*w)
 		}
 		for ; word != 0; word &= word - 1 {
-			i := 64*w + bits.TrailingZeros64(word)
-			l.best.offer(Hit{from + i, l.key(j, q, from+i, i)})
+			at := i + 64*w + bits.TrailingZeros64(word)
+			l.best.offer(Hit{from + at, l.key(j, q, from+at, at)})
 		}
 	}
 }

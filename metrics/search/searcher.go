@@ -181,7 +181,7 @@ func (s *Searcher) spread(n int, dst []Hit) error {
 	lanes := j.lanes()
 	for i := range lanes {
 		l := s.lane(i)
-		l.best = best{hits: dst[:0], n: n}
+		l.best, l.seen = best{hits: dst[:0], n: n}, 0
 		if lanes > 1 {
 			if cap(l.hits) < n {
 				l.hits = make([]Hit, n)
