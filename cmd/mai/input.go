@@ -56,13 +56,14 @@ func missing(field string) error { return modelfile.Errorf("", field, "missing, 
 // input is where a command takes its items from: --file and --jsonl, or the arguments.
 type input[T any] struct {
 	kind  kind[T]
+	flag  string // the name of the flag that names the file; "" is "file"
 	file  string
 	jsonl *bool // nil if not given: the name of the file decides
 }
 
 func (in *input[T]) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&in.file, "file", "", in.kind.flag)
+	f.StringVar(&in.file, in.flagName(), "", in.kind.flag)
 	f.BoolFunc("jsonl", in.kind.jsonFlag, func(s string) error {
 		on, err := strconv.ParseBool(s)
 		in.jsonl = &on
@@ -70,32 +71,31 @@ func (in *input[T]) flags(cmd *cobra.Command) {
 	})
 }
 
+func (in *input[T]) flagName() string {
+	if in.flag == "" {
+		return "file"
+	}
+	return in.flag
+}
+
 // open returns the items that the command line names.
 func (in *input[T]) open(args []T, stdin io.Reader) (*source[T], error) {
 	jsonl := in.jsonl != nil && *in.jsonl
 	switch {
 	case in.file == "" && len(args) == 0:
-		return nil, usagef("no %[1]s: give it as an argument, or a file of %[1]ss with --file (--file - reads stdin)", in.kind.item)
+		return nil, usagef("no %[1]s: give it as an argument, or a file of %[1]ss with --%[2]s (--%[2]s - reads stdin)", in.kind.item, in.flagName())
 	case in.file != "" && len(args) > 0:
-		return nil, twoSources(in.file)
+		return nil, in.twoSources()
 	case in.file == "" && jsonl:
-		return nil, usagef("--jsonl tells how to read --file, which is not given")
+		return nil, usagef("--jsonl tells how to read --%s, which is not given", in.flagName())
 	case in.file == "":
 		return &source[T]{kind: in.kind, args: args}, nil
 	case in.file == "-":
 		return &source[T]{kind: in.kind, name: "stdin", r: stdin, jsonl: jsonl}, nil
 	}
-	f, err := os.Open(in.file)
+	f, info, err := openFile(in.file)
 	if err != nil {
-		return nil, &inputError{File: in.file, Err: cause(err)}
-	}
-	info, err := f.Stat()
-	if err == nil && info.IsDir() {
-		err = errors.New("a directory where a file belongs")
-	}
-	if err != nil {
-		f.Close()
-		return nil, &inputError{File: in.file, Err: cause(err)}
+		return nil, err
 	}
 	s := &source[T]{kind: in.kind, name: in.file, r: f, c: f, jsonl: jsonl}
 	if in.jsonl == nil {
@@ -107,8 +107,25 @@ func (in *input[T]) open(args []T, stdin io.Reader) (*source[T], error) {
 	return s, nil
 }
 
-func twoSources(file string) error {
-	return usagef("texts both as arguments and from --file %s", file)
+// openFile opens a file that is no directory.
+func openFile(path string) (*os.File, os.FileInfo, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, &inputError{File: path, Err: cause(err)}
+	}
+	info, err := f.Stat()
+	if err == nil && info.IsDir() {
+		err = errors.New("a directory where a file belongs")
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, &inputError{File: path, Err: cause(err)}
+	}
+	return f, info, nil
+}
+
+func (in *input[T]) twoSources() error {
+	return usagef("texts both as arguments and from --%s %s", in.flagName(), in.file)
 }
 
 // cause drops the operation and path that package os puts before an error.

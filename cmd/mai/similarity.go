@@ -94,7 +94,7 @@ index counts pairs from 0.`,
 				alone = []pair{{args[0], args[1]}}
 				in.kind.nameOf = textName
 			case len(args) > 0:
-				return twoSources(in.file)
+				return in.twoSources()
 			}
 			source, err := in.open(alone, cmd.InOrStdin())
 			if err != nil {
