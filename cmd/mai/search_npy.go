@@ -158,7 +158,7 @@ func parseNPYHeader(s string, start int64) (map[string]npyField, error) {
 		if at >= len(body) {
 			return fields, nil
 		}
-		key, rest, ok := strings.Cut(body[at:], ":")
+		key, _, ok := strings.Cut(body[at:], ":")
 		if !ok {
 			return nil, npyError(start+int64(at), "", "the header is no dictionary")
 		}
@@ -166,7 +166,7 @@ func parseNPYHeader(s string, start int64) (map[string]npyField, error) {
 		for at < len(body) && body[at] == ' ' {
 			at++
 		}
-		rest = body[at:]
+		rest := body[at:]
 		end := strings.IndexByte(rest, ',')
 		switch {
 		case strings.HasPrefix(rest, "("):
@@ -201,8 +201,9 @@ func (h *npyHeader) set(fields map[string]npyField) error {
 	if order.text != "False" {
 		return npyError(order.at, "fortran_order", "%s; rows must follow each other: numpy.ascontiguousarray(x)", order.text)
 	}
-	inner, ok := strings.CutPrefix(shape.text, "(")
-	if inner, ok = strings.CutSuffix(inner, ")"); !ok {
+	inner, opens := strings.CutPrefix(shape.text, "(")
+	inner, closes := strings.CutSuffix(inner, ")")
+	if !opens || !closes {
 		return npyError(shape.at, "shape", "%s is no shape", shape.text)
 	}
 	var sizes []int
