@@ -59,18 +59,20 @@ race: ## tests under the race detector
 noasm: ## tests with -tags noasm: plain Go only
 	$(GOTEST) -tags noasm ./...
 
-# On other machines the package of the emulator is empty and there is nothing to run.
+# Elsewhere there is no emulator to build, and nothing that it could run.
 amxemu: ## AMX kernels on tiles in software, bit for bit against plain Go (linux/amd64)
-	CGO_ENABLED=1 $(GO) vet -tags amxemu ./internal/amxemu ./simd
-	CGO_ENABLED=1 $(GOTEST) -tags amxemu -run 'AMX|BF16|Gemm' ./simd
-	@[ "$$($(GO) env GOOS/GOARCH)" != linux/amd64 ] || CGO_ENABLED=1 $(GOTEST) -tags amxemu ./internal/amxemu
+	@[ "$$($(GO) env GOOS)/$$($(GO) env GOARCH)" = linux/amd64 ] || { echo "make amxemu: only on linux/amd64"; exit 0; }; set -x; \
+	CGO_ENABLED=1 $(GO) vet -tags amxemu ./internal/... ./simd && \
+	CGO_ENABLED=1 $(GOTEST) -tags amxemu ./internal/amxemu ./internal/peak && \
+	CGO_ENABLED=1 $(GOTEST) -tags amxemu -run 'AMX|BF16|Gemm|Epilogue|Variants' ./simd
 
 invariants: ## tests of the engine with released memory poisoned
 	$(GOTEST) -tags invariants $$($(GO) list ./... | grep -E '/(sched|kernel|graph|layers|steps)(/|$$)')
 
 SOAK ?= 10m
 
-soak: ## put random pipelines under load, for 10 minutes (SOAK=1h: for as long as that)
+soak: ## put the matrix products and then random pipelines under load, for 10 minutes each (SOAK=1h: that long)
+	SOAK=$(SOAK) $(GOTEST) -timeout 0 -run '^TestStressAMX$$' -v ./simd
 	SOAK=$(SOAK) CGO_ENABLED=1 $(GOTEST) -race -timeout 0 -run '^TestSoak$$' -v ./layers
 
 cross: ## build everything for the other platforms

@@ -23,7 +23,7 @@ func atAMX(t *testing.T) {
 	t.Cleanup(cpu.Use(cpu.AMX, 0))
 }
 
-// pairsI8 is a product of int8 with packed operands and its result.
+// productI8 is a product with packed operands and its result.
 type productI8 struct {
 	m, n, k int
 	a       []uint8
@@ -107,6 +107,50 @@ func TestAMXGuarded(t *testing.T) {
 			if !slices.Equal(g.dst, plain) {
 				t.Errorf("GemmBF16 of %v at guarded pages differs from elsewhere", s)
 			}
+		}
+	}
+}
+
+// TestAMXEpilogues takes each kind of result over all that TestAMXGemmI8 takes; the outputs are longer than
+// the product may know, and poisoned.
+func TestAMXEpilogues(t *testing.T) {
+	atAMX(t)
+	r := rand.New(rand.NewPCG(29, 30))
+	for m := 1; m <= 70; m++ {
+		newEpilogueCase(r, m, 1+r.IntN(70), 1+r.IntN(130)).check(t)
+	}
+	for _, s := range [][3]int{{70, 70, 600}, {130, 33, 450}, {161, 20, 900}, {20, 1100, 65}, {16, 530, 64}} {
+		newEpilogueCase(r, s[0], s[1], s[2]).check(t)
+	}
+}
+
+// TestAMXEpiloguesGuarded puts what epilogues read and write against a page that cannot be accessed.
+func TestAMXEpiloguesGuarded(t *testing.T) {
+	atAMX(t)
+	r := rand.New(rand.NewPCG(33, 34))
+	for _, s := range [][3]int{{1, 1, 1}, {7, 17, 65}, {17, 31, 130}, {33, 33, 500}, {64, 40, 64}} {
+		c := newEpilogueCase(r, s[0], s[1], s[2])
+		guardLast := func(v []float32) []float32 {
+			if v == nil {
+				return nil
+			}
+			last, _ := guarded[float32](t, len(v))
+			copy(last, v)
+			return last
+		}
+		c.e.Scale, c.e.Offset, c.e.Bias = guardLast(c.e.Scale), guardLast(c.e.Offset), guardLast(c.e.Bias)
+		c.e.RowScale, c.e.RowOffset, c.q.Inverse = guardLast(c.e.RowScale), guardLast(c.e.RowOffset), guardLast(c.q.Inverse)
+		bf16, firstBF16 := guarded[BFloat16](t, c.m*c.n)
+		u8, firstU8 := guarded[uint8](t, c.m*c.n)
+		f32, firstF32 := guarded[float32](t, c.m*c.n)
+		GemmU8I8F32(f32, c.a, c.w, c.m, c.n, c.k, c.e)
+		GemmU8I8F32(firstF32, c.a, c.w, c.m, c.n, c.k, c.e)
+		GemmU8I8BF16(bf16, c.a, c.w, c.m, c.n, c.k, c.e)
+		GemmU8I8BF16(firstBF16, c.a, c.w, c.m, c.n, c.k, c.e)
+		GemmU8I8U8(u8, c.a, c.w, c.m, c.n, c.k, c.e, c.q)
+		GemmU8I8U8(firstU8, c.a, c.w, c.m, c.n, c.k, c.e, c.q)
+		if !slices.Equal(f32, firstF32) || !slices.Equal(bf16, firstBF16) || !slices.Equal(u8, firstU8) {
+			t.Errorf("%v: results depend on where they are written", s)
 		}
 	}
 }

@@ -1,12 +1,14 @@
 package simd
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"github.com/maida-ai/gomai/internal/cpu"
+	"github.com/maida-ai/gomai/internal/peak"
 )
 
 // randomBF16 returns numbers of many sizes, but few enough that sums have no infinite terms.
@@ -248,19 +250,28 @@ func FuzzGemmBF16(f *testing.F) {
 
 func BenchmarkGemmBF16(b *testing.B) {
 	r := rand.New(rand.NewPCG(17, 18))
-	const m, n, k = 128, 384, 384
-	a, w := packedBF16(randomBF16(r, m*k), randomBF16(r, n*k), m, n, k)
-	dst := make([]float32, m*n)
 	for _, l := range cpu.Levels() {
-		restore := cpu.Use(l, 0)
-		if gemmBF16Code.Level() == l {
-			b.Run(l.String()+"/128x384x384", func(b *testing.B) {
-				for b.Loop() {
-					GemmBF16(dst, a, w, m, n, k)
-				}
-				b.ReportMetric(2*m*n*k*float64(b.N)/float64(b.Elapsed().Nanoseconds()), "GFLOPS")
+		loop, ok := peak.BF16(l)
+		if !ok {
+			continue
+		}
+		for _, s := range gemmShapes {
+			m, n, k := s[0], s[1], s[2]
+			a, w := packedBF16(normalBF16(r, m*k), normalBF16(r, n*k), m, n, k)
+			dst := make([]float32, m*n)
+			b.Run(fmt.Sprintf("%v/m=%d,n=%d,k=%d", l, m, n, k), func(b *testing.B) {
+				defer cpu.Use(l, 0)()
+				reportPeak(b, s, loop, func() { GemmBF16(dst, a, w, m, n, k) })
 			})
 		}
-		restore()
 	}
+}
+
+// normalBF16 returns numbers as weights and activations are.
+func normalBF16(r *rand.Rand, n int) []BFloat16 {
+	v := make([]BFloat16, n)
+	for i := range v {
+		v[i] = roundBF16(float32(r.NormFloat64()))
+	}
+	return v
 }

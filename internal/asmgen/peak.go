@@ -25,6 +25,12 @@ func peak(c *build.Context) {
 		c.VPMADDWD(ones, product, product)
 		c.VPADDD(product, sum, sum)
 	})
+	peakLoop(c, "peakBF16AVX512BF16", 24, c.ZMM, func(x, w, sum, _, _ reg.Register) {
+		dotBF16(c, w.(reg.VecVirtual), x.(reg.VecVirtual), sum.(reg.VecVirtual))
+	})
+	tileConfigs(c)
+	peakTiles(c, "peakI8AMX", "TDPBUSD")
+	peakTiles(c, "peakBF16AMX", "TDPBF16PS")
 	peakLoop(c, "peakF32AVX512", 24, c.ZMM, func(x, w, sum, _, _ reg.Register) {
 		c.VFMADD231PS(w, x, sum)
 	})
@@ -58,5 +64,28 @@ func peakLoop(c *build.Context, name string, sums int, vector func() reg.VecVirt
 	c.DECQ(n)
 	c.JNZ(operand.LabelRef("loop"))
 	c.VZEROUPPER()
+	c.RET()
+}
+
+// peakTiles writes a function that multiplies tiles into each of four tiles of sums, n times. The rows of
+// the factors overlap in memory, so that they fit there.
+func peakTiles(c *build.Context, name, product string) {
+	function(c, name, "func(numbers *byte, n int)")
+	numbers, n := c.Load(c.Param("numbers"), c.GP64()), c.Load(c.Param("n"), c.GP64())
+	configs, pitch := c.GP64(), c.GP64()
+	c.LEAQ(operand.NewDataAddr(operand.NewStaticSymbol(tileConfigsName), 0), configs)
+	loadTileConfig(c, operand.Mem{Base: configs, Disp: 15 * 64})
+	c.MOVQ(operand.I32(16), pitch)
+	for t := range tile(4) {
+		zeroTile(c, t)
+		loadTile(c, operand.Mem{Base: numbers, Index: pitch, Scale: 1, Disp: 4 * int(t)}, activations0+t)
+	}
+	c.Label("loop")
+	for t := range tile(4) {
+		multiplyTiles(c, product, weights0+t%2, activations0+t/2, t)
+	}
+	c.DECQ(n)
+	c.JNZ(operand.LabelRef("loop"))
+	releaseTiles(c)
 	c.RET()
 }

@@ -41,6 +41,16 @@ func F32(l cpu.Level) (loop Loop, ok bool) {
 	return loop, ok
 }
 
+// BF16 returns the loop of a level's bfloat16 multiply-add, if it has one and this machine can run it.
+func BF16(l cpu.Level) (loop Loop, ok bool) {
+	loop, ok = loopsBF16[l]
+	needs := cpu.BF16
+	if l == cpu.AMX {
+		needs = cpu.AMXBF16
+	}
+	return loop, ok && cpu.Available()&needs != 0
+}
+
 // someNumbers are four vectors that are random bytes and, as float32, near one, and a vector of 16-bit
 // ones.
 func someNumbers() *[320]byte {

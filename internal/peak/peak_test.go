@@ -13,10 +13,11 @@ func TestLoops(t *testing.T) {
 			continue
 		}
 		loop, ok := I8(l)
-		if !ok && l != cpu.AMX {
-			t.Errorf("no loop for int8 at %v", l)
-		} else if ok && !(loop.Rate(1) > 0) {
+		if !ok || !(loop.Rate(1) > 0) {
 			t.Errorf("int8 at %v: no rate", l)
+		}
+		if loop, ok = BF16(l); ok && !(loop.Rate(1) > 0) {
+			t.Errorf("bfloat16 at %v: no rate", l)
 		}
 		if l == cpu.AVX512 || l == cpu.AVX2 {
 			if loop, ok = F32(l); !ok || !(loop.Rate(1) > 0) {
@@ -28,7 +29,7 @@ func TestLoops(t *testing.T) {
 
 func BenchmarkPeak(b *testing.B) {
 	for _, l := range cpu.Levels() {
-		for name, of := range map[string]func(cpu.Level) (Loop, bool){"i8": I8, "f32": F32} {
+		for name, of := range map[string]func(cpu.Level) (Loop, bool){"i8": I8, "bf16": BF16, "f32": F32} {
 			loop, ok := of(l)
 			if !ok {
 				continue
