@@ -127,6 +127,54 @@ func compute() (wrong []string) {
 			}
 		}
 	}
+	return append(wrong, multiply(r)...)
+}
+
+// multiply compares the products of matrices, which are what tiles are for.
+func multiply(r *rand.Rand) (wrong []string) {
+	for _, m := range []int{1, 16, 40} {
+		const n, k = 33, 100
+		a, w := make([]uint8, m*k), make([]int8, n*k)
+		af, wf := make([]float32, m*k), make([]float32, n*k)
+		for i := range a {
+			a[i] = uint8(r.IntN(128))
+			af[i] = float32(a[i])
+		}
+		for i := range w {
+			w[i] = int8(r.IntN(255) - 127)
+			wf[i] = float32(w[i])
+		}
+		packedA, packedW := make([]uint8, simd.PackedU8Size(m, k)), make([]int8, simd.PackedI8Size(n, k))
+		simd.PackU8(packedA, a, m, k)
+		simd.PackI8(packedW, w, n, k)
+		got := make([]int32, m*n)
+		simd.GemmU8I8(got, packedA, packedW, m, n, k)
+
+		// All of these numbers, and sums below 2^24, are exact in bfloat16 and float32.
+		halfA, halfW := make([]simd.BFloat16, m*k), make([]simd.BFloat16, n*k)
+		simd.ConvertF32BF16(halfA, af)
+		simd.ConvertF32BF16(halfW, wf)
+		packedHalfA, packedHalfW := make([]simd.BFloat16, simd.PackedBF16Size(m, k)), make([]simd.BFloat16, simd.PackedBF16Size(n, k))
+		simd.PackRowsBF16(packedHalfA, halfA, m, k)
+		simd.PackWeightsBF16(packedHalfW, halfW, n, k)
+		gotHalf := make([]float32, m*n)
+		simd.GemmBF16(gotHalf, packedHalfA, packedHalfW, m, n, k)
+
+		for i := range m {
+			for j := range n {
+				var want int32
+				for l := range k {
+					want += int32(a[i*k+l]) * int32(w[j*k+l])
+				}
+				if g := got[i*n+j]; g != want {
+					wrong = append(wrong, fmt.Sprintf("GemmU8I8 of %d rows, %d, %d: %d, want %d", m, i, j, g, want))
+				}
+				if g := gotHalf[i*n+j]; g != float32(want) {
+					wrong = append(wrong, fmt.Sprintf("GemmBF16 of %d rows, %d, %d: %v, want %d", m, i, j, g, want))
+				}
+			}
+		}
+	}
 	return wrong
 }
 
@@ -166,10 +214,10 @@ func TestDeniedPermission(t *testing.T) {
 	if !strings.Contains(denied.WhyAMX, reason) {
 		t.Errorf("the child has no tiles because %q, want %q", denied.WhyAMX, reason)
 	}
-	if len(denied.Wrong) > 0 {
-		t.Errorf("the child computes %s", strings.Join(denied.Wrong, "; "))
+	if n := len(denied.Wrong); n > 0 {
+		t.Errorf("the child computes %d results wrongly: %s", n, denied.Wrong[0])
 	}
-	if len(here.Wrong) > 0 {
-		t.Errorf("this process computes %s", strings.Join(here.Wrong, "; "))
+	if n := len(here.Wrong); n > 0 {
+		t.Errorf("this process computes %d results wrongly: %s", n, here.Wrong[0])
 	}
 }
