@@ -76,6 +76,8 @@ type output struct {
 	e      *Epilogue  // nil for toI32
 	q      *Quanta    // toByte
 	limits [3]float32 // toByte: q.Zero, the least and the greatest number of the type
+
+	inverse [maxTileRows]float32 // toByte: q.Inverse if it is one for all rows
 }
 
 // at returns the address of an element.

@@ -15,11 +15,13 @@ func tilePanelsF32(level cpu.Level) int {
 // tileRowsF32 returns how many rows the next tile has when some are left. Never six and then two.
 func tileRowsF32(level cpu.Level, left int) int {
 	switch {
+	case level == cpu.Generic:
+		return min(left, genericRowsF32)
 	case level == cpu.AVX512 && left >= 8:
 		return 8
 	case level == cpu.AVX2 && left >= 6 && left != 8:
 		return 6
-	case level != cpu.Generic && left >= 4:
+	case left >= 4:
 		return 4
 	case left >= 2:
 		return 2

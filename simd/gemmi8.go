@@ -71,6 +71,12 @@ type gemmI8 struct {
 	m, n, k    int
 	columnSums []int32 // nil if zero is 0
 	zero       int32   // what activation 0 is stored as
+
+	// Of the level that runs.
+	level      cpu.Level
+	blockRows  int // of packed activations
+	blockBytes int
+	panelBytes int // of packed weights
 }
 
 // The largest tile of any level, in rows and in panels of columns.
@@ -99,16 +105,17 @@ const kTurn = 16
 // kCall is the most k that one call of assembly takes: the scheduler cannot interrupt it.
 const kCall = 8192
 
-// run computes the product. Whole tiles of int32 go to the output directly, others by way of a scratch
-// tile, which stays in the first level cache.
+// run computes the product. Whole tiles go to the output directly, others by way of a scratch tile, which
+// stays in the first level cache.
 func (g *gemmI8) run(out *output) {
 	level := gemmI8Code.Level()
 	if level == cpu.AMX && g.k > 0 {
 		gemmI8AMX(g, out)
 		return
 	}
-	blockRows, blockBytes := activations().rows, activations().blockBytes(g.k)
-	filled := roundUp(g.k, kMultiple)
+	layout := activations()
+	g.level, g.blockRows, g.blockBytes = level, layout.rows, layout.blockBytes(g.k)
+	g.panelBytes = panelColumns * roundUp(g.k, kMultiple)
 	var start [maxTileCols]int32
 	var memory [maxTileRows*maxTileCols + lineBytes/4]int32
 	scratch := &memory[toLine(unsafe.Pointer(&memory))/4]
@@ -118,16 +125,21 @@ func (g *gemmI8) run(out *output) {
 		g.startFrom(start[:columns], j)
 		for i := 0; i < g.m; {
 			rows := tileRows(level, g.m-i)
+			if tiles := g.stripTiles(out.kind, i, rows, columns); tiles > 0 {
+				g.strip(out, &start[0], i, j, rows, tiles)
+				i += tiles * rows
+				continue
+			}
 			t := tileI8{
-				a: unsafe.SliceData(g.a[i/blockRows*blockBytes:]), aStep: blockBytes,
-				w: unsafe.SliceData(g.w[j*filled:]), wStep: panelColumns * filled,
+				a: unsafe.SliceData(g.a[i/g.blockRows*g.blockBytes:]), aStep: g.blockBytes,
+				w: unsafe.SliceData(g.w[j/panelColumns*g.panelBytes:]), wStep: g.panelBytes,
 				start: &start[0], sums: scratch, sumsStep: 4 * maxTileCols,
 			}
 			direct := out.kind == toI32 && i+rows <= g.m && columns == panels*panelColumns
 			if direct {
 				t.sums, t.sumsStep = (*int32)(out.at(i, j)), 4*g.n
 			}
-			g.tile(level, t, rows, panels)
+			g.tile(t, rows, panels)
 			if !direct {
 				out.store(scratch, i, j, min(rows, g.m-i), columns)
 			}
@@ -154,14 +166,14 @@ func (g *gemmI8) startFrom(start []int32, j int) {
 }
 
 // tile computes one tile, in as many calls as k needs.
-func (g *gemmI8) tile(level cpu.Level, t tileI8, rows, panels int) {
+func (g *gemmI8) tile(t tileI8, rows, panels int) {
 	if g.k == 0 {
 		tileI8Generic(&t, rows, panels)
 		return
 	}
 	for k := 0; ; k += kCall {
 		t.turns = (min(kCall, g.k-k) + kTurn - 1) / kTurn
-		runTileI8(level, &t, rows, panels)
+		runTileI8(g.level, &t, rows, panels)
 		if k+kCall >= g.k {
 			return
 		}

@@ -50,9 +50,7 @@ func GemmU8I8BF16(dst []BFloat16, a []uint8, w []int8, m, n, k int, e *Epilogue)
 func GemmU8I8U8(dst []uint8, a []uint8, w []int8, m, n, k int, e *Epilogue, q *Quanta) {
 	const shape = "simd: GemmU8I8U8: lengths do not match m, n and k"
 	g := e.product(shape, "simd: GemmU8I8U8: k too large, the sum may overflow", len(dst), a, w, m, n, k)
-	q.check(shape, m)
-	g.run(&output{kind: toByte, dst: unsafe.Pointer(unsafe.SliceData(dst)), n: n, e: e, q: q,
-		limits: [3]float32{float32(q.Zero), 0, 255}})
+	g.run(q.output(shape, unsafe.Pointer(unsafe.SliceData(dst)), m, n, e, 0, 255))
 }
 
 // GemmU8I8I8 is GemmU8I8U8 with signed results.
@@ -69,9 +67,7 @@ func GemmU8I8U8(dst []uint8, a []uint8, w []int8, m, n, k int, e *Epilogue, q *Q
 func GemmU8I8I8(dst []int8, a []uint8, w []int8, m, n, k int, e *Epilogue, q *Quanta) {
 	const shape = "simd: GemmU8I8I8: lengths do not match m, n and k"
 	g := e.product(shape, "simd: GemmU8I8I8: k too large, the sum may overflow", len(dst), a, w, m, n, k)
-	q.check(shape, m)
-	g.run(&output{kind: toByte, dst: unsafe.Pointer(unsafe.SliceData(dst)), n: n, e: e, q: q,
-		limits: [3]float32{float32(q.Zero), -128, 127}})
+	g.run(q.output(shape, unsafe.Pointer(unsafe.SliceData(dst)), m, n, e, -128, 127))
 }
 
 // product returns the product that e is for, or panics with one of the texts.
@@ -85,8 +81,16 @@ func (e *Epilogue) product(shape, large string, dst int, a []uint8, w []int8, m,
 	return gemmI8{a: a, w: w, m: m, n: n, k: k, columnSums: e.ColumnSums, zero: e.Zero}
 }
 
-func (q *Quanta) check(shape string, m int) {
+// output returns where and as what bytes of that range go, or panics with the text.
+func (q *Quanta) output(shape string, dst unsafe.Pointer, m, n int, e *Epilogue, least, greatest float32) *output {
 	if len(q.Inverse) != 1 && len(q.Inverse) != m {
 		panic(shape)
 	}
+	o := output{kind: toByte, dst: dst, n: n, e: e, q: q, limits: [3]float32{float32(q.Zero), least, greatest}}
+	if len(q.Inverse) > 0 {
+		for i := range o.inverse {
+			o.inverse[i] = q.Inverse[0]
+		}
+	}
+	return &o
 }

@@ -210,20 +210,14 @@ func storerAVX512(c *build.Context, f *epilogueWords, constants operand.Mem, to 
 	case "BF16":
 		nan := c.K()
 		return func(j int, y reg.VecVirtual, mask reg.Register) {
-			// To the nearest, ties to even; a NaN keeps its upper bits and becomes quiet.
-			c.VCMPPS(operand.Imm(3), y, y, nan)
-			c.VPSRLD(operand.Imm(16), y, t)
-			c.VPANDD_BCST(constant(constants, constBit), t, t)
-			c.VPADDD_BCST(constant(constants, constBelowHalf), t, t)
-			c.VPADDD(t, y, t)
-			c.VPORD_BCST(constant(constants, constQuiet), y, nan, t)
-			c.VPSRLD(operand.Imm(16), t, t)
-			m := operand.Mem{Base: f.dst, Disp: 32 * j}
-			if mask == nil {
-				c.VPMOVDW(t, m)
-				return
-			}
-			c.VPMOVDW(t, mask, m)
+			roundTileBF16(c, constants, y, t, nan, func(t reg.VecVirtual) {
+				m := operand.Mem{Base: f.dst, Disp: 32 * j}
+				if mask == nil {
+					c.VPMOVDW(t, m)
+					return
+				}
+				c.VPMOVDW(t, mask, m)
+			})
 		}
 	}
 	zeroPoint, low, high := c.ZMM(), c.ZMM(), c.ZMM()
@@ -243,6 +237,19 @@ func storerAVX512(c *build.Context, f *epilogueWords, constants operand.Mem, to 
 		}
 		c.VPMOVDB(t, mask, m)
 	}
+}
+
+// roundTileBF16 rounds y to bfloat16 in t, to the nearest, ties to even, and has it stored. A NaN keeps its
+// upper bits and becomes quiet.
+func roundTileBF16(c *build.Context, constants operand.Mem, y, t reg.VecVirtual, nan reg.Register, store func(t reg.VecVirtual)) {
+	c.VCMPPS(operand.Imm(3), y, y, nan)
+	c.VPSRLD(operand.Imm(16), y, t)
+	c.VPANDD_BCST(constant(constants, constBit), t, t)
+	c.VPADDD_BCST(constant(constants, constBelowHalf), t, t)
+	c.VPADDD(t, y, t)
+	c.VPORD_BCST(constant(constants, constQuiet), y, nan, t)
+	c.VPSRLD(operand.Imm(16), t, t)
+	store(t)
 }
 
 // epilogueAVX2 writes an epilogue of one whole panel.
@@ -292,34 +299,27 @@ func epilogueAVX2(c *build.Context, constants operand.Mem, to string) {
 			c.VMULPS(p[j], y[j], y[j])
 		}
 	})
-	storeAVX2(c, f, constants, to, y, square)
+	storeAVX2(c, f, constants, to, [2]vector{y[0], y[1]}, [2]vector{square[0], square[1]})
 	f.nextRow(c)
 	c.VZEROUPPER()
 	c.RET()
 }
 
+// A vector is a vector register, virtual or not.
+type vector interface {
+	reg.Register
+	reg.Vec
+}
+
 // storeAVX2 converts and stores the two vectors of a row; t is for its use.
-func storeAVX2(c *build.Context, f *epilogueWords, constants operand.Mem, to string, y, t [2]reg.VecVirtual) {
+func storeAVX2(c *build.Context, f *epilogueWords, constants operand.Mem, to string, y, t [2]vector) {
 	switch to {
 	case "F32":
 		for j := range y {
 			c.VMOVUPS(y[j], operand.Mem{Base: f.dst, Disp: 32 * j})
 		}
 	case "BF16":
-		for j := range y {
-			rounded, nan := t[0], t[1]
-			c.VPSRLD(operand.Imm(16), y[j], rounded)
-			c.VPAND(constant(constants, constBit), rounded, rounded)
-			c.VPADDD(constant(constants, constBelowHalf), rounded, rounded)
-			c.VPADDD(rounded, y[j], rounded)
-			c.VCMPPS(operand.Imm(3), y[j], y[j], nan)
-			c.VPOR(constant(constants, constQuiet), y[j], y[j])
-			c.VBLENDVPS(nan, y[j], rounded, y[j])
-			c.VPSRLD(operand.Imm(16), y[j], y[j])
-		}
-		c.VPACKUSDW(y[1], y[0], y[0])
-		c.VPERMQ(operand.Imm(0xd8), y[0], y[0])
-		c.VMOVDQU(y[0], operand.Mem{Base: f.dst})
+		storeBF16AVX2(c, constants, f.dst, y, t)
 	default:
 		inverse, limit := t[0], t[1]
 		c.VBROADCASTSS(operand.Mem{Base: f.inverse}, inverse)
@@ -332,14 +332,36 @@ func storeAVX2(c *build.Context, f *epilogueWords, constants operand.Mem, to str
 			c.VMINPS(limit, y[j], y[j])
 			c.VCVTPS2DQ(y[j], y[j])
 		}
-		// The lower byte of each number, for signed and unsigned ones.
-		c.VPACKSSDW(y[1], y[0], y[0])
-		c.VPERMQ(operand.Imm(0xd8), y[0], y[0])
-		c.VPSLLW(operand.Imm(8), y[0], y[0])
-		c.VPSRLW(operand.Imm(8), y[0], y[0])
-		upper := limit.AsX()
-		c.VEXTRACTI128(operand.Imm(1), y[0], upper)
-		c.VPACKUSWB(upper, y[0].AsX(), upper)
-		c.VMOVDQU(upper, operand.Mem{Base: f.dst})
+		storeBytesAVX2(c, f.dst, y, limit)
 	}
+}
+
+// storeBF16AVX2 rounds as roundTileBF16 does.
+func storeBF16AVX2(c *build.Context, constants operand.Mem, dst reg.Register, y, t [2]vector) {
+	rounded, nan := t[0], t[1]
+	for j := range y {
+		c.VPSRLD(operand.Imm(16), y[j], rounded)
+		c.VPAND(constant(constants, constBit), rounded, rounded)
+		c.VPADDD(constant(constants, constBelowHalf), rounded, rounded)
+		c.VPADDD(rounded, y[j], rounded)
+		c.VCMPPS(operand.Imm(3), y[j], y[j], nan)
+		c.VPOR(constant(constants, constQuiet), y[j], y[j])
+		c.VBLENDVPS(nan, y[j], rounded, y[j])
+		c.VPSRLD(operand.Imm(16), y[j], y[j])
+	}
+	c.VPACKUSDW(y[1], y[0], y[0])
+	c.VPERMQ(operand.Imm(0xd8), y[0], y[0])
+	c.VMOVDQU(y[0], operand.Mem{Base: dst})
+}
+
+// storeBytesAVX2 stores the lower byte of each number, signed or not.
+func storeBytesAVX2(c *build.Context, dst reg.Register, y [2]vector, t vector) {
+	c.VPACKSSDW(y[1], y[0], y[0])
+	c.VPERMQ(operand.Imm(0xd8), y[0], y[0])
+	c.VPSLLW(operand.Imm(8), y[0], y[0])
+	c.VPSRLW(operand.Imm(8), y[0], y[0])
+	upper := t.AsX()
+	c.VEXTRACTI128(operand.Imm(1), y[0], upper)
+	c.VPACKUSWB(upper, y[0].AsX(), upper)
+	c.VMOVDQU(upper, operand.Mem{Base: dst})
 }

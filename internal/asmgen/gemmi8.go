@@ -81,6 +81,20 @@ func tileI8AVX512VNNI(c *build.Context, rows, panels int) {
 			c.ADDQ(f.startStep, f.start)
 		}
 	}
+	loopI8AVX512VNNI(c, f, acc, rows, panels)
+	for r := range rows {
+		for j := range panels {
+			c.VMOVDQU32(acc[r*panels+j], operand.Mem{Base: f.sums, Disp: 64 * j})
+		}
+		if r+1 < rows {
+			c.ADDQ(f.sumsStep, f.sums)
+		}
+	}
+	c.VZEROUPPER()
+	c.RET()
+}
+
+func loopI8AVX512VNNI(c *build.Context, f tileWords, acc []reg.VecVirtual, rows, panels int) {
 	var w [3]reg.VecVirtual
 	for j := range panels {
 		w[j] = c.ZMM()
@@ -99,20 +113,8 @@ func tileI8AVX512VNNI(c *build.Context, rows, panels int) {
 		}
 	}
 	f.next(c, 16)
-	for r := range rows {
-		for j := range panels {
-			c.VMOVDQU32(acc[r*panels+j], operand.Mem{Base: f.sums, Disp: 64 * j})
-		}
-		if r+1 < rows {
-			c.ADDQ(f.sumsStep, f.sums)
-		}
-	}
-	c.VZEROUPPER()
-	c.RET()
 }
 
-// tileI8AVX512 widens both sides to 16 bits, so that nothing saturates: even bytes (k = 0, 2) and odd
-// ones (k = 1, 3) of each column's four make two vectors of words for VPMADDWD.
 func tileI8AVX512(c *build.Context, rows, panels int) {
 	function(c, fmt.Sprintf("tileI8x%dx%dAVX512", rows, 16*panels), "func(t *[9]uint64)")
 	f := loadTileWords(c)
@@ -126,6 +128,22 @@ func tileI8AVX512(c *build.Context, rows, panels int) {
 			c.ADDQ(f.startStep, f.start)
 		}
 	}
+	loopI8AVX512(c, f, acc, rows, panels)
+	for r := range rows {
+		for j := range panels {
+			c.VMOVDQU32(acc[r*panels+j], operand.Mem{Base: f.sums, Disp: 64 * j})
+		}
+		if r+1 < rows {
+			c.ADDQ(f.sumsStep, f.sums)
+		}
+	}
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// loopI8AVX512 widens both sides to 16 bits, so that nothing saturates: even bytes (k = 0, 2) and odd
+// ones (k = 1, 3) of each column's four make two vectors of words for VPMADDWD.
+func loopI8AVX512(c *build.Context, f tileWords, acc []reg.VecVirtual, rows, panels int) {
 	var words [3]reg.VecVirtual
 	for j := range panels {
 		words[j] = c.ZMM()
@@ -152,16 +170,6 @@ func tileI8AVX512(c *build.Context, rows, panels int) {
 		}
 	}
 	f.next(c, 32)
-	for r := range rows {
-		for j := range panels {
-			c.VMOVDQU32(acc[r*panels+j], operand.Mem{Base: f.sums, Disp: 64 * j})
-		}
-		if r+1 < rows {
-			c.ADDQ(f.sumsStep, f.sums)
-		}
-	}
-	c.VZEROUPPER()
-	c.RET()
 }
 
 // tileI8AVXVNNI uses all sixteen registers: twelve sums, two of weights, two of activations.
@@ -169,6 +177,11 @@ func tileI8AVXVNNI(c *build.Context, rows int) {
 	function(c, fmt.Sprintf("tileI8x%dx16AVXVNNI", rows), "func(t *[9]uint64)")
 	f := loadTileWords(c)
 	start256(c, f, rows)
+	loopI8AVXVNNI(c, f, rows)
+	store256(c, f, rows)
+}
+
+func loopI8AVXVNNI(c *build.Context, f tileWords, rows int) {
 	w := [2]reg.VecPhysical{reg.Y12, reg.Y13}
 	x := [2]reg.VecPhysical{reg.Y14, reg.Y15}
 	c.Label("loop")
@@ -184,16 +197,20 @@ func tileI8AVXVNNI(c *build.Context, rows int) {
 		}
 	}
 	f.next(c, 8)
-	store256(c, f, rows)
 }
 
-// tileI8AVX2 widens to 16 bits as tileI8AVX512 does. The even bytes of both columns come first, then the
-// odd ones, which are loaded again: with twelve sums there are registers for two vectors of words only,
-// and each number of the activations should be loaded once for both columns.
 func tileI8AVX2(c *build.Context, rows int) {
 	function(c, fmt.Sprintf("tileI8x%dx16AVX2", rows), "func(t *[9]uint64)")
 	f := loadTileWords(c)
 	start256(c, f, rows)
+	loopI8AVX2(c, f, rows)
+	store256(c, f, rows)
+}
+
+// loopI8AVX2 widens to 16 bits as loopI8AVX512 does. The even bytes of both columns come first, then the
+// odd ones, which are loaded again: with twelve sums there are registers for two vectors of words only,
+// and each number of the activations should be loaded once for both columns.
+func loopI8AVX2(c *build.Context, f tileWords, rows int) {
 	words, product := [2]reg.VecPhysical{reg.Y12, reg.Y13}, [2]reg.VecPhysical{reg.Y14, reg.Y15}
 	c.Label("loop")
 	for u := range unrolled {
@@ -216,7 +233,6 @@ func tileI8AVX2(c *build.Context, rows int) {
 		}
 	}
 	f.next(c, 16)
-	store256(c, f, rows)
 }
 
 // sum256 is the register of columns 8j to 8j+7 of row r in a tile of two 256-bit columns.

@@ -33,6 +33,7 @@ var files = []struct {
 	{"simd/epilogue_amd64.s", epilogue},
 	{"simd/gemmf32_amd64.s", gemmF32},
 	{"simd/gemmi8_amd64.s", gemmI8},
+	{"simd/stripi8_amd64.s", stripI8},
 	{"simd/half_amd64.s", half},
 	{"simd/doti8_amd64.s", dotI8},
 	{"simd/hamming_amd64.s", hamming},
