@@ -116,7 +116,15 @@ DATA epilogueConstants<>+432(SB)/4, $0x00400000
 DATA epilogueConstants<>+436(SB)/4, $0x00400000
 DATA epilogueConstants<>+440(SB)/4, $0x00400000
 DATA epilogueConstants<>+444(SB)/4, $0x00400000
-GLOBL epilogueConstants<>(SB), RODATA|NOPTR, $448
+DATA epilogueConstants<>+448(SB)/4, $0x00ff00ff
+DATA epilogueConstants<>+452(SB)/4, $0x00ff00ff
+DATA epilogueConstants<>+456(SB)/4, $0x00ff00ff
+DATA epilogueConstants<>+460(SB)/4, $0x00ff00ff
+DATA epilogueConstants<>+464(SB)/4, $0x00ff00ff
+DATA epilogueConstants<>+468(SB)/4, $0x00ff00ff
+DATA epilogueConstants<>+472(SB)/4, $0x00ff00ff
+DATA epilogueConstants<>+476(SB)/4, $0x00ff00ff
+GLOBL epilogueConstants<>(SB), RODATA|NOPTR, $480
 
 // func epilogueF32x48AVX512(t *[17]uint64)
 // Requires: AVX, AVX512F, BMI2
@@ -1364,8 +1372,7 @@ store:
 	VCVTPS2DQ    Y5, Y5
 	VPACKSSDW    Y5, Y2, Y2
 	VPERMQ       $0xd8, Y2, Y2
-	VPSLLW       $0x08, Y2, Y2
-	VPSRLW       $0x08, Y2, Y2
+	VPAND        epilogueConstants<>+448(SB), Y2, Y2
 	VEXTRACTI128 $0x01, Y2, X8
 	VPACKUSWB    X8, X2, X8
 	VMOVDQU      X8, (R15)

@@ -246,7 +246,15 @@ DATA epilogueConstants<>+432(SB)/4, $0x00400000
 DATA epilogueConstants<>+436(SB)/4, $0x00400000
 DATA epilogueConstants<>+440(SB)/4, $0x00400000
 DATA epilogueConstants<>+444(SB)/4, $0x00400000
-GLOBL epilogueConstants<>(SB), RODATA|NOPTR, $448
+DATA epilogueConstants<>+448(SB)/4, $0x00ff00ff
+DATA epilogueConstants<>+452(SB)/4, $0x00ff00ff
+DATA epilogueConstants<>+456(SB)/4, $0x00ff00ff
+DATA epilogueConstants<>+460(SB)/4, $0x00ff00ff
+DATA epilogueConstants<>+464(SB)/4, $0x00ff00ff
+DATA epilogueConstants<>+468(SB)/4, $0x00ff00ff
+DATA epilogueConstants<>+472(SB)/4, $0x00ff00ff
+DATA epilogueConstants<>+476(SB)/4, $0x00ff00ff
+GLOBL epilogueConstants<>(SB), RODATA|NOPTR, $480
 
 // func gemmU8I8I32BlocksAMX(call *[16]uint64)
 // Requires: AMXINT8, AMXTILE, AVX, AVX512F, BMI2, CMOV, MMX+

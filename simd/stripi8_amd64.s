@@ -116,7 +116,15 @@ DATA epilogueConstants<>+432(SB)/4, $0x00400000
 DATA epilogueConstants<>+436(SB)/4, $0x00400000
 DATA epilogueConstants<>+440(SB)/4, $0x00400000
 DATA epilogueConstants<>+444(SB)/4, $0x00400000
-GLOBL epilogueConstants<>(SB), RODATA|NOPTR, $448
+DATA epilogueConstants<>+448(SB)/4, $0x00ff00ff
+DATA epilogueConstants<>+452(SB)/4, $0x00ff00ff
+DATA epilogueConstants<>+456(SB)/4, $0x00ff00ff
+DATA epilogueConstants<>+460(SB)/4, $0x00ff00ff
+DATA epilogueConstants<>+464(SB)/4, $0x00ff00ff
+DATA epilogueConstants<>+468(SB)/4, $0x00ff00ff
+DATA epilogueConstants<>+472(SB)/4, $0x00ff00ff
+DATA epilogueConstants<>+476(SB)/4, $0x00ff00ff
+GLOBL epilogueConstants<>(SB), RODATA|NOPTR, $480
 
 // func stripF32x8x48AVX512VNNI(s *[21]uint64)
 // Requires: AVX, AVX512F, AVX512VNNI
@@ -10360,8 +10368,7 @@ convert:
 	VCVTPS2DQ    Y1, Y1
 	VPACKSSDW    Y1, Y0, Y0
 	VPERMQ       $0xd8, Y0, Y0
-	VPSLLW       $0x08, Y0, Y0
-	VPSRLW       $0x08, Y0, Y0
+	VPAND        epilogueConstants<>+448(SB), Y0, Y0
 	VEXTRACTI128 $0x01, Y0, X12
 	VPACKUSWB    X12, X0, X12
 	VMOVDQU      X12, (CX)
@@ -10377,8 +10384,7 @@ convert:
 	VCVTPS2DQ    Y3, Y3
 	VPACKSSDW    Y3, Y2, Y2
 	VPERMQ       $0xd8, Y2, Y2
-	VPSLLW       $0x08, Y2, Y2
-	VPSRLW       $0x08, Y2, Y2
+	VPAND        epilogueConstants<>+448(SB), Y2, Y2
 	VEXTRACTI128 $0x01, Y2, X12
 	VPACKUSWB    X12, X2, X12
 	VMOVDQU      X12, (CX)
@@ -10394,8 +10400,7 @@ convert:
 	VCVTPS2DQ    Y5, Y5
 	VPACKSSDW    Y5, Y4, Y4
 	VPERMQ       $0xd8, Y4, Y4
-	VPSLLW       $0x08, Y4, Y4
-	VPSRLW       $0x08, Y4, Y4
+	VPAND        epilogueConstants<>+448(SB), Y4, Y4
 	VEXTRACTI128 $0x01, Y4, X12
 	VPACKUSWB    X12, X4, X12
 	VMOVDQU      X12, (CX)
@@ -10411,8 +10416,7 @@ convert:
 	VCVTPS2DQ    Y7, Y7
 	VPACKSSDW    Y7, Y6, Y6
 	VPERMQ       $0xd8, Y6, Y6
-	VPSLLW       $0x08, Y6, Y6
-	VPSRLW       $0x08, Y6, Y6
+	VPAND        epilogueConstants<>+448(SB), Y6, Y6
 	VEXTRACTI128 $0x01, Y6, X12
 	VPACKUSWB    X12, X6, X12
 	VMOVDQU      X12, (CX)
@@ -10428,8 +10432,7 @@ convert:
 	VCVTPS2DQ    Y9, Y9
 	VPACKSSDW    Y9, Y8, Y8
 	VPERMQ       $0xd8, Y8, Y8
-	VPSLLW       $0x08, Y8, Y8
-	VPSRLW       $0x08, Y8, Y8
+	VPAND        epilogueConstants<>+448(SB), Y8, Y8
 	VEXTRACTI128 $0x01, Y8, X12
 	VPACKUSWB    X12, X8, X12
 	VMOVDQU      X12, (CX)
@@ -10445,8 +10448,7 @@ convert:
 	VCVTPS2DQ    Y11, Y11
 	VPACKSSDW    Y11, Y10, Y10
 	VPERMQ       $0xd8, Y10, Y10
-	VPSLLW       $0x08, Y10, Y10
-	VPSRLW       $0x08, Y10, Y10
+	VPAND        epilogueConstants<>+448(SB), Y10, Y10
 	VEXTRACTI128 $0x01, Y10, X12
 	VPACKUSWB    X12, X10, X12
 	VMOVDQU      X12, (CX)
@@ -11056,8 +11058,7 @@ convert:
 	VCVTPS2DQ    Y1, Y1
 	VPACKSSDW    Y1, Y0, Y0
 	VPERMQ       $0xd8, Y0, Y0
-	VPSLLW       $0x08, Y0, Y0
-	VPSRLW       $0x08, Y0, Y0
+	VPAND        epilogueConstants<>+448(SB), Y0, Y0
 	VEXTRACTI128 $0x01, Y0, X12
 	VPACKUSWB    X12, X0, X12
 	VMOVDQU      X12, (CX)
@@ -11073,8 +11074,7 @@ convert:
 	VCVTPS2DQ    Y3, Y3
 	VPACKSSDW    Y3, Y2, Y2
 	VPERMQ       $0xd8, Y2, Y2
-	VPSLLW       $0x08, Y2, Y2
-	VPSRLW       $0x08, Y2, Y2
+	VPAND        epilogueConstants<>+448(SB), Y2, Y2
 	VEXTRACTI128 $0x01, Y2, X12
 	VPACKUSWB    X12, X2, X12
 	VMOVDQU      X12, (CX)
@@ -11090,8 +11090,7 @@ convert:
 	VCVTPS2DQ    Y5, Y5
 	VPACKSSDW    Y5, Y4, Y4
 	VPERMQ       $0xd8, Y4, Y4
-	VPSLLW       $0x08, Y4, Y4
-	VPSRLW       $0x08, Y4, Y4
+	VPAND        epilogueConstants<>+448(SB), Y4, Y4
 	VEXTRACTI128 $0x01, Y4, X12
 	VPACKUSWB    X12, X4, X12
 	VMOVDQU      X12, (CX)
@@ -11107,8 +11106,7 @@ convert:
 	VCVTPS2DQ    Y7, Y7
 	VPACKSSDW    Y7, Y6, Y6
 	VPERMQ       $0xd8, Y6, Y6
-	VPSLLW       $0x08, Y6, Y6
-	VPSRLW       $0x08, Y6, Y6
+	VPAND        epilogueConstants<>+448(SB), Y6, Y6
 	VEXTRACTI128 $0x01, Y6, X12
 	VPACKUSWB    X12, X6, X12
 	VMOVDQU      X12, (CX)
@@ -11124,8 +11122,7 @@ convert:
 	VCVTPS2DQ    Y9, Y9
 	VPACKSSDW    Y9, Y8, Y8
 	VPERMQ       $0xd8, Y8, Y8
-	VPSLLW       $0x08, Y8, Y8
-	VPSRLW       $0x08, Y8, Y8
+	VPAND        epilogueConstants<>+448(SB), Y8, Y8
 	VEXTRACTI128 $0x01, Y8, X12
 	VPACKUSWB    X12, X8, X12
 	VMOVDQU      X12, (CX)
@@ -11141,8 +11138,7 @@ convert:
 	VCVTPS2DQ    Y11, Y11
 	VPACKSSDW    Y11, Y10, Y10
 	VPERMQ       $0xd8, Y10, Y10
-	VPSLLW       $0x08, Y10, Y10
-	VPSRLW       $0x08, Y10, Y10
+	VPAND        epilogueConstants<>+448(SB), Y10, Y10
 	VEXTRACTI128 $0x01, Y10, X12
 	VPACKUSWB    X12, X10, X12
 	VMOVDQU      X12, (CX)
@@ -11440,8 +11436,7 @@ convert:
 	VCVTPS2DQ    Y1, Y1
 	VPACKSSDW    Y1, Y0, Y0
 	VPERMQ       $0xd8, Y0, Y0
-	VPSLLW       $0x08, Y0, Y0
-	VPSRLW       $0x08, Y0, Y0
+	VPAND        epilogueConstants<>+448(SB), Y0, Y0
 	VEXTRACTI128 $0x01, Y0, X12
 	VPACKUSWB    X12, X0, X12
 	VMOVDQU      X12, (CX)
@@ -11457,8 +11452,7 @@ convert:
 	VCVTPS2DQ    Y3, Y3
 	VPACKSSDW    Y3, Y2, Y2
 	VPERMQ       $0xd8, Y2, Y2
-	VPSLLW       $0x08, Y2, Y2
-	VPSRLW       $0x08, Y2, Y2
+	VPAND        epilogueConstants<>+448(SB), Y2, Y2
 	VEXTRACTI128 $0x01, Y2, X12
 	VPACKUSWB    X12, X2, X12
 	VMOVDQU      X12, (CX)
@@ -11474,8 +11468,7 @@ convert:
 	VCVTPS2DQ    Y5, Y5
 	VPACKSSDW    Y5, Y4, Y4
 	VPERMQ       $0xd8, Y4, Y4
-	VPSLLW       $0x08, Y4, Y4
-	VPSRLW       $0x08, Y4, Y4
+	VPAND        epilogueConstants<>+448(SB), Y4, Y4
 	VEXTRACTI128 $0x01, Y4, X12
 	VPACKUSWB    X12, X4, X12
 	VMOVDQU      X12, (CX)
@@ -11491,8 +11484,7 @@ convert:
 	VCVTPS2DQ    Y7, Y7
 	VPACKSSDW    Y7, Y6, Y6
 	VPERMQ       $0xd8, Y6, Y6
-	VPSLLW       $0x08, Y6, Y6
-	VPSRLW       $0x08, Y6, Y6
+	VPAND        epilogueConstants<>+448(SB), Y6, Y6
 	VEXTRACTI128 $0x01, Y6, X12
 	VPACKUSWB    X12, X6, X12
 	VMOVDQU      X12, (CX)
@@ -11934,8 +11926,7 @@ convert:
 	VCVTPS2DQ    Y1, Y1
 	VPACKSSDW    Y1, Y0, Y0
 	VPERMQ       $0xd8, Y0, Y0
-	VPSLLW       $0x08, Y0, Y0
-	VPSRLW       $0x08, Y0, Y0
+	VPAND        epilogueConstants<>+448(SB), Y0, Y0
 	VEXTRACTI128 $0x01, Y0, X12
 	VPACKUSWB    X12, X0, X12
 	VMOVDQU      X12, (CX)
@@ -11951,8 +11942,7 @@ convert:
 	VCVTPS2DQ    Y3, Y3
 	VPACKSSDW    Y3, Y2, Y2
 	VPERMQ       $0xd8, Y2, Y2
-	VPSLLW       $0x08, Y2, Y2
-	VPSRLW       $0x08, Y2, Y2
+	VPAND        epilogueConstants<>+448(SB), Y2, Y2
 	VEXTRACTI128 $0x01, Y2, X12
 	VPACKUSWB    X12, X2, X12
 	VMOVDQU      X12, (CX)
@@ -11968,8 +11958,7 @@ convert:
 	VCVTPS2DQ    Y5, Y5
 	VPACKSSDW    Y5, Y4, Y4
 	VPERMQ       $0xd8, Y4, Y4
-	VPSLLW       $0x08, Y4, Y4
-	VPSRLW       $0x08, Y4, Y4
+	VPAND        epilogueConstants<>+448(SB), Y4, Y4
 	VEXTRACTI128 $0x01, Y4, X12
 	VPACKUSWB    X12, X4, X12
 	VMOVDQU      X12, (CX)
@@ -11985,8 +11974,7 @@ convert:
 	VCVTPS2DQ    Y7, Y7
 	VPACKSSDW    Y7, Y6, Y6
 	VPERMQ       $0xd8, Y6, Y6
-	VPSLLW       $0x08, Y6, Y6
-	VPSRLW       $0x08, Y6, Y6
+	VPAND        epilogueConstants<>+448(SB), Y6, Y6
 	VEXTRACTI128 $0x01, Y6, X12
 	VPACKUSWB    X12, X6, X12
 	VMOVDQU      X12, (CX)

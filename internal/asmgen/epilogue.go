@@ -29,13 +29,13 @@ var gelu = [9]float32{
 }
 
 // epilogueConstants makes a table of vectors of eight equal numbers: gelu, then 0.5, 1, and the integers
-// that rounding to bfloat16 takes.
+// that rounding to bfloat16 and storing bytes take.
 func epilogueConstants(c *build.Context) operand.Mem {
 	words := make([]uint32, 0, 16)
 	for _, v := range append(gelu[:], 0.5, 1) {
 		words = append(words, math.Float32bits(v))
 	}
-	words = append(words, 1, 0x7fff, 0x400000)
+	words = append(words, 1, 0x7fff, 0x400000, 0x00ff00ff)
 	table := c.StaticGlobal("epilogueConstants")
 	c.DataAttributes(attr.RODATA | attr.NOPTR)
 	for i, w := range words {
@@ -53,6 +53,7 @@ const (
 	constBit
 	constBelowHalf
 	constQuiet
+	constLowBytes
 )
 
 func constant(table operand.Mem, i int) operand.Mem { return table.Offset(32 * i) }
@@ -332,7 +333,7 @@ func storeAVX2(c *build.Context, f *epilogueWords, constants operand.Mem, to str
 			c.VMINPS(limit, y[j], y[j])
 			c.VCVTPS2DQ(y[j], y[j])
 		}
-		storeBytesAVX2(c, f.dst, y, limit)
+		storeBytesAVX2(c, constants, f.dst, y, limit)
 	}
 }
 
@@ -355,11 +356,10 @@ func storeBF16AVX2(c *build.Context, constants operand.Mem, dst reg.Register, y,
 }
 
 // storeBytesAVX2 stores the lower byte of each number, signed or not.
-func storeBytesAVX2(c *build.Context, dst reg.Register, y [2]vector, t vector) {
+func storeBytesAVX2(c *build.Context, constants operand.Mem, dst reg.Register, y [2]vector, t vector) {
 	c.VPACKSSDW(y[1], y[0], y[0])
 	c.VPERMQ(operand.Imm(0xd8), y[0], y[0])
-	c.VPSLLW(operand.Imm(8), y[0], y[0])
-	c.VPSRLW(operand.Imm(8), y[0], y[0])
+	c.VPAND(constant(constants, constLowBytes), y[0], y[0])
 	upper := t.AsX()
 	c.VEXTRACTI128(operand.Imm(1), y[0], upper)
 	c.VPACKUSWB(upper, y[0].AsX(), upper)

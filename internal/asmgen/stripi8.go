@@ -288,6 +288,6 @@ func converter256(s *strip, constants operand.Mem, to string, t [4]reg.VecPhysic
 			c.VMINPS(high, y[j], y[j])
 			c.VCVTPS2DQ(y[j], y[j])
 		}
-		storeBytesAVX2(c, s.row, y, inverse)
+		storeBytesAVX2(c, constants, s.row, y, inverse)
 	}
 }
