@@ -72,7 +72,7 @@ func TestAMXGemmI8(t *testing.T) {
 func TestAMXGuarded(t *testing.T) {
 	atAMX(t)
 	r := rand.New(rand.NewPCG(23, 24))
-	for _, s := range [][3]int{{1, 1, 1}, {7, 17, 65}, {16, 16, 64}, {17, 31, 130}, {33, 33, 500}, {50, 15, 449}, {64, 40, 64}} {
+	for _, s := range [][3]int{{1, 1, 1}, {7, 17, 65}, {16, 16, 64}, {17, 31, 130}, {33, 33, 500}, {50, 15, 449}, {20, 48, 64}, {64, 40, 64}} {
 		p := newProductI8(r, s[0], s[1], s[2])
 		m, n, k := s[0], s[1], s[2]
 		x, y := randomBF16(r, m*k), randomBF16(r, n*k)

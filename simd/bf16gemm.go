@@ -22,7 +22,7 @@ const (
 	stepSizeBF16  = 16 * stepBF16 // elements
 )
 
-// maxGemmBF16 is the largest k: a call of assembly, which the scheduler cannot interrupt, takes all of it.
+// maxGemmBF16 is the largest k: a call on tiles, which the scheduler cannot interrupt, takes all of it.
 const maxGemmBF16 = 32768
 
 // GemmBF16 multiplies packed bfloat16 activations by packed weights.

@@ -15,7 +15,7 @@ func gemmBF16(dst []float32, a, w []BFloat16, m, n, k int) {
 	}
 }
 
-// The tile of the AVX-512 version, in rows and in panels of columns.
+// The largest tile of the AVX-512 version, in rows and in panels of columns.
 const (
 	tileRowsBF16   = 8
 	tilePanelsBF16 = 3
@@ -23,13 +23,18 @@ const (
 
 // tileBF16 is what the assembly of a tile gets: fields of eight bytes, read in this order by the generator.
 type tileBF16 struct {
-	a        *BFloat16 // first row; the others follow in its step
-	w        *BFloat16 // first panel
-	wStep    int       // bytes from one panel to the next
-	sums     *float32
-	sumsStep int // bytes from one row to the next
-	steps    int // at least 1
+	a         *BFloat16 // first row; the others follow in its step
+	w         *BFloat16 // first panel
+	wStep     int       // bytes from one panel to the next
+	start     *float32  // what the sums start from
+	startStep int       // bytes from one row of it to the next; 0: all rows start alike
+	sums      *float32
+	sumsStep  int // bytes from one row to the next
+	steps     int // at least 1
 }
+
+// callBF16 is the most steps that one call of assembly takes: the scheduler cannot interrupt it.
+const callBF16 = 256
 
 // gemmBF16AVX512 computes the product tile by tile. Whole tiles go to dst directly, others by way of scratch.
 func gemmBF16AVX512(dst []float32, a, w []BFloat16, m, n, k int) {
@@ -41,16 +46,21 @@ func gemmBF16AVX512(dst []float32, a, w []BFloat16, m, n, k int) {
 		columns := min(panels*panelColumns, n-j)
 		for i := 0; i < m; i += tileRowsBF16 {
 			rows := min(tileRowsBF16, m-i)
+			first, panel := i/blockRowsBF16*block+i%blockRowsBF16*stepBF16, j/panelColumns*block
 			t := tileBF16{
-				a: &a[i/blockRowsBF16*block+i%blockRowsBF16*stepBF16],
-				w: &w[j/panelColumns*block], wStep: 2 * block,
-				sums: &scratch[0], sumsStep: 4 * tilePanelsBF16 * panelColumns, steps: steps,
+				wStep: 2 * block,
+				start: &zerosF32[0], sums: &scratch[0], sumsStep: 4 * tilePanelsBF16 * panelColumns,
 			}
-			whole := rows == tileRowsBF16 && columns == panels*panelColumns
+			whole := (rows == tileRowsBF16 || rows == 4) && columns == panels*panelColumns
 			if whole {
 				t.sums, t.sumsStep = &dst[i*n+j], 4*n
 			}
-			runTileBF16(&t, panels)
+			for s := 0; s < steps; s += callBF16 {
+				t.steps = min(callBF16, steps-s)
+				t.a, t.w = &a[first+s*stepSizeBF16], &w[panel+s*stepSizeBF16]
+				runTileBF16(&t, rows, panels)
+				t.start, t.startStep = t.sums, t.sumsStep
+			}
 			if !whole {
 				for r := range rows {
 					copy(dst[(i+r)*n+j:][:columns], scratch[r*tilePanelsBF16*panelColumns:])
@@ -60,14 +70,20 @@ func gemmBF16AVX512(dst []float32, a, w []BFloat16, m, n, k int) {
 	}
 }
 
-func runTileBF16(t *tileBF16, panels int) {
-	switch panels {
-	case 3:
+func runTileBF16(t *tileBF16, rows, panels int) {
+	switch {
+	case rows > 4 && panels == 3:
 		tileBF16x8x48AVX512BF16(t)
-	case 2:
+	case rows > 4 && panels == 2:
 		tileBF16x8x32AVX512BF16(t)
-	default:
+	case rows > 4:
 		tileBF16x8x16AVX512BF16(t)
+	case panels == 3:
+		tileBF16x4x48AVX512BF16(t)
+	case panels == 2:
+		tileBF16x4x32AVX512BF16(t)
+	default:
+		tileBF16x4x16AVX512BF16(t)
 	}
 }
 
@@ -79,3 +95,12 @@ func tileBF16x8x32AVX512BF16(t *tileBF16)
 
 //go:noescape
 func tileBF16x8x16AVX512BF16(t *tileBF16)
+
+//go:noescape
+func tileBF16x4x48AVX512BF16(t *tileBF16)
+
+//go:noescape
+func tileBF16x4x32AVX512BF16(t *tileBF16)
+
+//go:noescape
+func tileBF16x4x16AVX512BF16(t *tileBF16)

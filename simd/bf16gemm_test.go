@@ -38,7 +38,7 @@ func packedBF16(a, w []BFloat16, m, n, k int) (pa, pw []BFloat16) {
 }
 
 func shapesBF16(r *rand.Rand) [][3]int {
-	shapes := [][3]int{{0, 5, 7}, {5, 0, 7}, {3, 4, 0}, {1, 1, 1}, {8, 48, 1536}, {70, 70, 450}, {150, 33, 200}}
+	shapes := [][3]int{{0, 5, 7}, {5, 0, 7}, {3, 4, 0}, {1, 1, 1}, {8, 48, 1536}, {70, 70, 450}, {150, 33, 200}, {9, 50, 8300}}
 	for m := 1; m <= 35; m++ {
 		shapes = append(shapes, [3]int{m, 1 + r.IntN(100), 1 + r.IntN(150)})
 	}

@@ -8,26 +8,35 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// gemmBF16 writes the register tiles of the bfloat16 matrix product for AVX512_BF16: 8 rows by up to
+// gemmBF16 writes the register tiles of the bfloat16 matrix product for AVX512_BF16: 8 or 4 rows by up to
 // three panels of 16 columns. Package simd's tileBF16 says what they get.
 func gemmBF16(c *build.Context) {
-	for _, panels := range []int{3, 2, 1} {
-		tileBF16(c, panels)
+	for _, rows := range []int{8, 4} {
+		for _, panels := range []int{3, 2, 1} {
+			tileBF16(c, rows, panels)
+		}
 	}
 }
 
-func tileBF16(c *build.Context, panels int) {
-	const rows, pairs = 8, 16 // pairs of k in a step
-	function(c, fmt.Sprintf("tileBF16x8x%dAVX512BF16", 16*panels), "func(t *[6]uint64)")
+func tileBF16(c *build.Context, rows, panels int) {
+	const pairs = 16 // of k in a step
+	function(c, fmt.Sprintf("tileBF16x%dx%dAVX512BF16", rows, 16*panels), "func(t *[8]uint64)")
 	t := c.Load(c.Param("t"), c.GP64())
-	a, w, wStep, sums, sumsStep, steps := c.GP64(), c.GP64(), c.GP64(), c.GP64(), c.GP64(), c.GP64()
-	for i, r := range []reg.GPVirtual{a, w, wStep, sums, sumsStep, steps} {
-		c.MOVQ(operand.Mem{Base: t, Disp: 8 * i}, r)
+	var words [8]reg.GPVirtual
+	for i := range words {
+		words[i] = c.GP64()
+		c.MOVQ(operand.Mem{Base: t, Disp: 8 * i}, words[i])
 	}
+	a, w, wStep, start, startStep, sums, sumsStep, steps := words[0], words[1], words[2], words[3], words[4], words[5], words[6], words[7]
 	acc := make([]reg.VecVirtual, rows*panels)
-	for i := range acc {
-		acc[i] = c.ZMM()
-		c.VPXORD(acc[i], acc[i], acc[i])
+	for r := range rows {
+		for j := range panels {
+			acc[r*panels+j] = c.ZMM()
+			c.VMOVUPS(operand.Mem{Base: start, Disp: 64 * j}, acc[r*panels+j])
+		}
+		if r+1 < rows {
+			c.ADDQ(startStep, start)
+		}
 	}
 	weights := make([]reg.VecVirtual, panels)
 	for j := range weights {
