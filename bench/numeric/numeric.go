@@ -27,6 +27,9 @@ func Groups() []bench.Group {
 	for _, p := range IntegerProducts {
 		groups = append(groups, p.group())
 	}
+	for _, p := range floatLevels {
+		groups = append(groups, p.group())
+	}
 	return groups
 }
 

@@ -108,7 +108,12 @@ func TestAllocations(t *testing.T) {
 		check(v.Name, VectorCalls, opened(VectorCalls, func() { v.call(v) }))
 	}
 	for _, s := range Searches {
-		check(s.Name, s.Calls(), s.open)
+		for _, m := range s.Metrics() {
+			check(By(s.Name, m), s.Calls(), s.open(m))
+		}
+	}
+	for _, s := range floatShapes {
+		check(s.String()+", f32", s.callsF32(), s.openF32)
 	}
 	for _, s := range append(shapesOf8, shapes...) {
 		check(s.String(), s.Calls(), s.open)

@@ -12,8 +12,7 @@ import (
 	"github.com/maida-ai/gomai/types"
 )
 
-// Search is the search for the rows that are most alike to a query, and the limit that it is held to. F32
-// and I8 rows are compared by their dot products, Binary ones by the bits that differ.
+// Search is the search for the rows that are most alike to a query, and the limit that it is held to.
 type Search struct {
 	Name    string // of the group
 	Kind    search.Kind
@@ -41,16 +40,22 @@ func newSearch(kind search.Kind, rows int, usearch float64) *Search {
 	return &Search{fmt.Sprintf("top %d of %d x %d, %v", K, rows, Dim, kind), kind, rows, usearch}
 }
 
+var products = []search.Metric{search.Cosine, search.Dot}
+
 // kinds says of each kind of rows what compares them, and at which levels it has code of its own.
 var kinds = map[search.Kind]struct {
 	primitive string
 	bytes     int // of a row
+	metrics   []search.Metric
 	levels    []cpu.Level
 }{
-	search.F32:    {"DotRowsF32", 4 * Dim, []cpu.Level{cpu.AVX512, cpu.AVX2, cpu.Generic}},
-	search.I8:     {"DotRowsI8", Dim, []cpu.Level{cpu.AVX512VNNI, cpu.AVX512, cpu.AVXVNNI, cpu.AVX2, cpu.Generic}},
-	search.Binary: {"HammingRowsU64", Dim / 8, []cpu.Level{cpu.AVX512, cpu.AVX2, cpu.Generic}},
+	search.F32:    {"DotRowsF32", 4 * Dim, products, []cpu.Level{cpu.AVX512, cpu.AVX2, cpu.Generic}},
+	search.I8:     {"DotRowsI8", Dim, products, []cpu.Level{cpu.AVX512VNNI, cpu.AVX512, cpu.AVXVNNI, cpu.AVX2, cpu.Generic}},
+	search.Binary: {"HammingRowsU64", Dim / 8, []search.Metric{search.Hamming}, []cpu.Level{cpu.AVX512, cpu.AVX2, cpu.Generic}},
 }
+
+// Metrics are those that the search is measured with.
+func (s *Search) Metrics() []search.Metric { return kinds[s.Kind].metrics }
 
 // Bytes are those of the rows.
 func (s *Search) Bytes() float64 { return float64(s.Rows * kinds[s.Kind].bytes) }
@@ -85,13 +90,14 @@ func words(seed uint64, n int) []uint64 {
 	return v
 }
 
-// Prepare returns a function that searches and returns the best rows, in memory that it uses again.
-func (s *Search) Prepare() (func() ([]search.Hit, error), error) {
+// Prepare returns a function that searches by a metric and returns the best rows, in memory that it uses
+// again.
+func (s *Search) Prepare(by search.Metric) (func() ([]search.Hit, error), error) {
 	d := s.Data()
 	query := types.Embedding{F32: d.F32, I8: d.I8, Bits: d.Bits, Space: "random"}
 	var m *search.Matrix
 	var err error
-	searcher := &search.Searcher{Metric: search.Dot}
+	searcher := &search.Searcher{Metric: by}
 	switch s.Kind {
 	case search.F32:
 		m, err = search.FromF32(query.Space, Dim, d.RowsF32)
@@ -103,7 +109,6 @@ func (s *Search) Prepare() (func() ([]search.Hit, error), error) {
 		}
 		m, err = search.FromI8(query.Space, Dim, d.RowsI8, scales)
 	case search.Binary:
-		searcher.Metric = search.Hamming
 		m, err = search.FromBits(query.Space, Dim, d.RowsBits)
 	}
 	if err != nil {
@@ -116,21 +121,26 @@ func (s *Search) Prepare() (func() ([]search.Hit, error), error) {
 	}, nil
 }
 
-func (s *Search) open() (bench.Round, func(), error) {
-	find, err := s.Prepare()
-	if err != nil {
-		return nil, nil, err
-	}
-	run := func(n int) error {
-		for range n {
-			if _, err := find(); err != nil {
-				return err
-			}
+func (s *Search) open(by search.Metric) func() (bench.Round, func(), error) {
+	return func() (bench.Round, func(), error) {
+		find, err := s.Prepare(by)
+		if err != nil {
+			return nil, nil, err
 		}
-		return nil
+		run := func(n int) error {
+			for range n {
+				if _, err := find(); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		return bench.Timed(s.Calls(), run), nil, run(1)
 	}
-	return bench.Timed(s.Calls(), run), nil, run(1)
 }
+
+// By names the case of a library that searches by a metric.
+func By(library string, metric search.Metric) string { return fmt.Sprintf("%s, %v", library, metric) }
 
 func (s *Search) group() bench.Group {
 	g := bench.Group{
@@ -144,11 +154,13 @@ func (s *Search) group() bench.Group {
 	for i := range p {
 		p[i] = byte(i)
 	}
-	g.Cases = append(g.Cases,
-		bench.Case{Name: "loads", Code: code("Stream"), Work: float64(len(p)), Open: opened(s.Calls(), func() { peak.Stream(p) })},
-		bench.Case{Name: Gomai, Code: code(kind.primitive), Work: s.Bytes(), Open: s.open})
+	g.Cases = append(g.Cases, bench.Case{Name: "loads", Code: code("Stream"), Work: float64(len(p)), Open: opened(s.Calls(), func() { peak.Stream(p) })})
+	for _, m := range kind.metrics {
+		g.Cases = append(g.Cases, bench.Case{Name: By(Gomai, m), Code: code(kind.primitive), Work: s.Bytes(), Open: s.open(m)})
+	}
 	for _, l := range kind.levels {
-		g.Cases = append(g.Cases, atLevel(l, kind.primitive, bench.Case{Name: fmt.Sprintf("%s, %s", Gomai, l), Work: s.Bytes(), Open: s.open}))
+		name := fmt.Sprintf("%s, %v", By(Gomai, kind.metrics[0]), l)
+		g.Cases = append(g.Cases, atLevel(l, kind.primitive, bench.Case{Name: name, Work: s.Bytes(), Open: s.open(kind.metrics[0])}))
 	}
 	return g
 }

@@ -1,5 +1,5 @@
-// Package peak measures how fast this processor multiplies and adds when nothing else stands in the way:
-// what benchmarks compare matrix products with.
+// Package peak holds loops that do one thing only, to measure how fast this processor multiplies and adds,
+// or loads, when nothing else stands in the way: what benchmarks compare primitives with.
 package peak
 
 import (

@@ -95,11 +95,14 @@ func withUSearch(c *child, g bench.Group, s *numeric.Search) bench.Group {
 	case search.Binary:
 		what, data = "b1", raw(d.Bits, d.RowsBits)
 	}
-	for _, kernels := range []string{"SimSIMD", "NumKong"} {
-		name := "USearch, " + kernels
-		g.Cases = append(g.Cases, c.open(bench.Case{Name: name, Work: s.Bytes()}, s.Calls(), data,
-			"usearch", what, strings.ToLower(kernels), s.Rows, numeric.Dim, numeric.K))
-		g.Limits = append(g.Limits, atLeast(s.USearch, numeric.Gomai, name))
+	for _, m := range s.Metrics() {
+		metric := map[search.Metric]string{search.Cosine: "cos", search.Dot: "ip", search.Hamming: "hamming"}[m]
+		for _, kernels := range []string{"SimSIMD", "NumKong"} {
+			name := numeric.By("USearch, "+kernels, m)
+			g.Cases = append(g.Cases, c.open(bench.Case{Name: name, Work: s.Bytes()}, s.Calls(), data,
+				"usearch", what, metric, strings.ToLower(kernels), s.Rows, numeric.Dim, numeric.K))
+			g.Limits = append(g.Limits, atLeast(s.USearch, numeric.By(numeric.Gomai, m), name))
+		}
 	}
 	return g
 }

@@ -9,7 +9,7 @@ cd build
 
 SIMSIMD=6.5.16 NUMKONG=7.8.6 USEARCH=2.26.6 ONEDNN=2023.2.0
 
-[ -d venv ] || { python3 -m venv venv && venv/bin/pip install -q setuptools wheel numpy pybind11; }
+[ -f venv/ready ] || { python3 -m venv venv && venv/bin/pip install -q setuptools wheel numpy pybind11 && touch venv/ready; }
 sources() { # NAME VERSION: the source package
 	[ -d "$1-$2" ] || {
 		venv/bin/pip download -q --no-deps --no-build-isolation --no-binary :all: "$1==$2"
