@@ -129,6 +129,27 @@ func testReductionsI8DoNotAllocate(t *testing.T) {
 	}
 }
 
+func TestReductionsI8StayInside(t *testing.T) { eachLevel(t, testReductionsI8StayInside) }
+
+func testReductionsI8StayInside(t *testing.T) {
+	const most = 300
+	r := rand.New(rand.NewPCG(37, 38))
+	lastA, firstA := guarded[int8](t, most)
+	lastB, firstB := guarded[int8](t, most)
+	for n := range most + 1 {
+		for _, v := range [][2][]int8{{lastA[most-n:], lastB[most-n:]}, {firstA[:n], firstB[:n]}} {
+			a, b := v[0], v[1]
+			copy(a, bytesOf(r, 0, n))
+			copy(b, bytesOf(r, 0, n))
+			ab, aa, bb := cosineI8(a, b)
+			ab0, aa0, bb0 := cosineI8Generic(a, b)
+			if DotI8(a, b) != ab0 || L2I8(a, b) != l2I8Generic(a, b) || ab != ab0 || aa != aa0 || bb != bb0 {
+				t.Fatalf("n=%d: not what the plain versions give", n)
+			}
+		}
+	}
+}
+
 func FuzzReductionsI8(f *testing.F) {
 	f.Add([]byte("sixteen and more, and more"), byte(3))
 	f.Fuzz(func(t *testing.T, data []byte, shift byte) {

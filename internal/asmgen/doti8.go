@@ -199,19 +199,24 @@ func addUp(c *build.Context, v []reg.VecVirtual) reg.VecVirtual {
 
 // foldI32 adds up the int32 of a vector.
 func foldI32(c *build.Context, v reg.VecVirtual) reg.GPVirtual {
-	upper, sum := c.ZMM(), c.GP32()
+	return foldWith(c, v, func(x, y reg.Register) { c.VPADDD(x, y, y) })
+}
+
+// foldWith combines the words of 32 bits of v into one; combine makes y of x and y.
+func foldWith(c *build.Context, v reg.VecVirtual, combine func(x, y reg.Register)) reg.GPVirtual {
+	upper, word := c.ZMM(), c.GP32()
 	if v.Size() == 64 {
 		c.VEXTRACTI64X4(operand.Imm(1), v, upper.AsY())
-		c.VPADDD(upper.AsY(), v.AsY(), v.AsY())
+		combine(upper.AsY(), v.AsY())
 	}
 	c.VEXTRACTI128(operand.Imm(1), v.AsY(), upper.AsX())
-	c.VPADDD(upper.AsX(), v.AsX(), v.AsX())
+	combine(upper.AsX(), v.AsX())
 	c.VPSHUFD(operand.Imm(0x4e), v.AsX(), upper.AsX())
-	c.VPADDD(upper.AsX(), v.AsX(), v.AsX())
+	combine(upper.AsX(), v.AsX())
 	c.VPSHUFD(operand.Imm(0xb1), v.AsX(), upper.AsX())
-	c.VPADDD(upper.AsX(), v.AsX(), v.AsX())
-	c.VMOVD(v.AsX(), sum)
-	return sum
+	combine(upper.AsX(), v.AsX())
+	c.VMOVD(v.AsX(), word)
+	return word
 }
 
 // terms adds the products of two vectors of int16 to the i-th vector of each of its sums.

@@ -38,6 +38,7 @@ var files = []struct {
 	{"simd/doti8_amd64.s", dotI8},
 	{"simd/hamming_amd64.s", hamming},
 	{"simd/threshold_amd64.s", threshold},
+	{"simd/quantize_amd64.s", quantize},
 	{"simd/rows_amd64.s", rows},
 	{"simd/rowsi8_amd64.s", rowsI8},
 	{"internal/peak/peak_amd64.s", peak},
