@@ -4,14 +4,10 @@ package simd
 
 import "github.com/maida-ai/gomai/internal/cpu"
 
-// callElements is what one call of assembly takes of an elementwise primitive, under 100 us where the
-// slowest of them, division, takes half a nanosecond. A multiple of 64.
-const callElements = 1 << 17
-
 // part returns how many of n elements the next call of assembly takes; AVX2 wants a multiple of size,
 // which leaves a rest for plain Go.
 func part(l cpu.Level, n, size int) int {
-	n = min(n, callElements)
+	n = min(n, chunk)
 	if l == cpu.AVX2 {
 		n -= n % size
 	}

@@ -1,7 +1,6 @@
 package simd
 
 import (
-	"math"
 	"math/bits"
 
 	"github.com/maida-ai/gomai/internal/cpu"
@@ -82,18 +81,17 @@ func l2RowsF32Singly(dst, q, rows []float32) {
 	}
 }
 
-// DotRowsF16 writes to dst[i] the dot product of q and row i, whose elements are IEEE 754 half
-// precision, widened to float32, which is exact.
+// DotRowsF16 writes to dst[i] the dot product of q and row i.
 //
-//	for i := range dst { dst[i] = DotF32(q, widen(rows[i*d:(i+1)*d])) }
+//	for i := range dst { dst[i] = DotF16F32(rows[i*d:(i+1)*d], q) }
 //
 // Shape:  dst (n,), q (d,), rows (n, d); n, d >= 0; all 0 for d = 0.
 // Units:  those of q times those of rows.
 // Panics: if len(rows) != len(dst)*len(q).
-// Cost:   no allocation; the arguments do not overlap.
+// Cost:   no allocation; q and rows may overlap, dst neither of them.
 // Exact:  bit-identical on every level, with the error of DotF32.
 // Source: the definition.
-func DotRowsF16(dst, q []float32, rows []uint16) {
+func DotRowsF16(dst, q []float32, rows []Float16) {
 	if !isMatrix(len(dst), len(q), len(rows)) {
 		panic("simd: DotRowsF16: rows is not len(dst) times len(q)")
 	}
@@ -105,30 +103,10 @@ func DotRowsF16(dst, q []float32, rows []uint16) {
 }
 
 // dotRowsF16Singly is the plain version, and does what is left over from groups of rows.
-func dotRowsF16Singly(dst, q []float32, rows []uint16) {
+func dotRowsF16Singly(dst, q []float32, rows []Float16) {
 	d := len(q)
 	for i := range dst {
-		dst[i] = dotF32F16Generic(q, rows[i*d:][:d])
-	}
-}
-
-func dotF32F16Generic(a []float32, b []uint16) float32 {
-	b = b[:len(a)]
-	var sum [lanes]float32
-	for i, x := range a {
-		sum[i%lanes] += float32(x * widen(b[i]))
-	}
-	return fold(&sum)
-}
-
-// widen returns the value of a half-precision number.
-func widen(h uint16) float32 {
-	sign, rest := uint32(h&0x8000)<<16, uint32(h&0x7fff)<<13
-	switch {
-	case h&0x7c00 == 0x7c00: // infinite or NaN
-		return math.Float32frombits(sign | 0x7f800000 | rest)
-	default: // exponents differ by 112; the product makes a subnormal normal
-		return math.Float32frombits(sign | math.Float32bits(math.Float32frombits(rest)*0x1p112))
+		dst[i] = dotF16F32(rows[i*d:][:d], q)
 	}
 }
 

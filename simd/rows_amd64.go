@@ -18,67 +18,65 @@ const (
 	aheadF16 = 8192
 )
 
-// rowsPerCall returns how many rows, a multiple of 8, one call of assembly may take; 0 if a few are
-// too long for one.
+// rowsPerCall returns how many rows, a multiple of 8, one call of assembly may take; 0 if 8 are too long
+// for one.
 func rowsPerCall(rowBytes int) int {
 	return min(callBytes/rowBytes, callRows) &^ 7
 }
 
+// groupF32 returns how many rows the float32 reductions of a level take together, 0 for none. They do
+// not take rows longer than chunk, which are reduced in pieces.
+func groupF32(l cpu.Level) int {
+	switch l {
+	case cpu.AVX512:
+		return 4
+	case cpu.AVX2:
+		return 1
+	}
+	return 0
+}
+
 func dotRowsF32(dst, q, rows []float32) {
-	d := len(q)
-	if step := rowsPerCall(4 * d); step > 0 {
-		switch dotRowsF32Code.Level() {
-		case cpu.AVX512:
-			for len(dst) >= 4 {
-				n := min(len(dst)&^3, step)
-				dotRowsF32AVX512(&dst[0], &q[0], &rows[0], n, d, aheadF32)
-				dst, rows = dst[n:], rows[n*d:]
-			}
-		case cpu.AVX2:
-			for len(dst) > 0 {
-				n := min(len(dst), step)
-				dotRowsF32AVX2(&dst[0], &q[0], &rows[0], n, d, aheadF32)
-				dst, rows = dst[n:], rows[n*d:]
-			}
+	d, level := len(q), dotRowsF32Code.Level()
+	group := groupF32(level)
+	for d <= chunk && group > 0 && len(dst) >= group {
+		n := min(len(dst)-len(dst)%group, rowsPerCall(4*d))
+		if level == cpu.AVX512 {
+			dotRowsF32AVX512(&dst[0], &q[0], &rows[0], n, d, aheadF32)
+		} else {
+			dotRowsF32AVX2(&dst[0], &q[0], &rows[0], n, d, aheadF32)
 		}
+		dst, rows = dst[n:], rows[n*d:]
 	}
 	dotRowsF32Singly(dst, q, rows)
 }
 
 func l2RowsF32(dst, q, rows []float32) {
-	d := len(q)
-	if step := rowsPerCall(4 * d); step > 0 {
-		switch l2RowsF32Code.Level() {
-		case cpu.AVX512:
-			for len(dst) >= 4 {
-				n := min(len(dst)&^3, step)
-				l2RowsF32AVX512(&dst[0], &q[0], &rows[0], n, d, aheadF32)
-				dst, rows = dst[n:], rows[n*d:]
-			}
-		case cpu.AVX2:
-			for len(dst) > 0 {
-				n := min(len(dst), step)
-				l2RowsF32AVX2(&dst[0], &q[0], &rows[0], n, d, aheadF32)
-				dst, rows = dst[n:], rows[n*d:]
-			}
+	d, level := len(q), l2RowsF32Code.Level()
+	group := groupF32(level)
+	for d <= chunk && group > 0 && len(dst) >= group {
+		n := min(len(dst)-len(dst)%group, rowsPerCall(4*d))
+		if level == cpu.AVX512 {
+			l2RowsF32AVX512(&dst[0], &q[0], &rows[0], n, d, aheadF32)
+		} else {
+			l2RowsF32AVX2(&dst[0], &q[0], &rows[0], n, d, aheadF32)
 		}
+		dst, rows = dst[n:], rows[n*d:]
 	}
 	l2RowsF32Singly(dst, q, rows)
 }
 
-func dotRowsF16(dst, q []float32, rows []uint16) {
+func dotRowsF16(dst, q []float32, rows []Float16) {
 	d, level := len(q), dotRowsF16Code.Level()
-	if step := rowsPerCall(2 * d); step > 0 && level != cpu.Generic {
-		for len(dst) >= 4 && level == cpu.AVX512 {
-			n := min(len(dst)&^3, step)
+	group := groupF32(level)
+	for d <= chunk && group > 0 && len(dst) >= group {
+		n := min(len(dst)-len(dst)%group, rowsPerCall(2*d))
+		if level == cpu.AVX512 {
 			dotRowsF16AVX512(&dst[0], &q[0], &rows[0], n, d, aheadF16)
-			dst, rows = dst[n:], rows[n*d:]
-		}
-		for len(dst) > 0 {
-			n := min(len(dst), step)
+		} else {
 			dotRowsF16AVX2(&dst[0], &q[0], &rows[0], n, d, aheadF16)
-			dst, rows = dst[n:], rows[n*d:]
 		}
+		dst, rows = dst[n:], rows[n*d:]
 	}
 	dotRowsF16Singly(dst, q, rows)
 }
@@ -96,7 +94,7 @@ func l2RowsF32AVX512(dst, q, rows *float32, n, d, ahead int)
 func l2RowsF32AVX2(dst, q, rows *float32, n, d, ahead int)
 
 //go:noescape
-func dotRowsF16AVX512(dst, q *float32, rows *uint16, n, d, ahead int)
+func dotRowsF16AVX512(dst, q *float32, rows *Float16, n, d, ahead int)
 
 //go:noescape
-func dotRowsF16AVX2(dst, q *float32, rows *uint16, n, d, ahead int)
+func dotRowsF16AVX2(dst, q *float32, rows *Float16, n, d, ahead int)

@@ -29,10 +29,10 @@ func randomWords(r *rand.Rand, n int) []uint64 {
 }
 
 // randomHalves returns halves of all kinds but infinite ones and NaN.
-func randomHalves(r *rand.Rand, n int) []uint16 {
-	v := make([]uint16, n)
+func randomHalves(r *rand.Rand, n int) []Float16 {
+	v := make([]Float16, n)
 	for i := range v {
-		v[i] = uint16(r.Uint32())
+		v[i] = Float16(r.Uint32())
 		if v[i]&0x7c00 == 0x7c00 {
 			v[i] &^= 0x4000
 		}
@@ -86,11 +86,11 @@ var rowsCases = []rowsCase{
 	}},
 	{"L2RowsF32", func(t *testing.T, r *rand.Rand, n, d int) {
 		checkRows(t, n, randomVector(r, d+1)[1:], randomVector(r, n*d+1)[1:], math.Float32frombits, math.Float32bits,
-			L2RowsF32, func(q, row []float32) float32 { return reductions[1].inOrder(q, row) })
+			L2RowsF32, l2F32Generic)
 	}},
 	{"DotRowsF16", func(t *testing.T, r *rand.Rand, n, d int) {
 		checkRows(t, n, randomVector(r, d+1)[1:], randomHalves(r, n*d+1)[1:], math.Float32frombits, math.Float32bits,
-			DotRowsF16, dotF32F16Generic)
+			DotRowsF16, func(q []float32, row []Float16) float32 { return dotF16F32Generic(row, q) })
 	}},
 	{"DotRowsI8", func(t *testing.T, r *rand.Rand, n, d int) {
 		for _, kind := range kindsI8 {
@@ -131,13 +131,15 @@ func testRowsInParts(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			c.run(t, r, 20003, 1)
 			c.run(t, r, 2051, 300)
+			c.run(t, r, 5, chunk)
+			c.run(t, r, 5, chunk+1)
 			c.run(t, r, 5, 131071)
 		})
 	}
 }
 
 func TestRowsShape(t *testing.T) {
-	f, h, i8, u64, sums := make([]float32, 7), make([]uint16, 7), make([]int8, 7), make([]uint64, 7), make([]int32, 2)
+	f, h, i8, u64, sums := make([]float32, 7), make([]Float16, 7), make([]int8, 7), make([]uint64, 7), make([]int32, 2)
 	long := make([]int8, maxDotI8+1)
 	wantPanic(t, "simd: DotRowsF32: rows is not len(dst) times len(q)", func() { DotRowsF32(f[:2], f[:3], f) })
 	wantPanic(t, "simd: L2RowsF32: rows is not len(dst) times len(q)", func() { L2RowsF32(f[:2], f[:3], f) })
@@ -154,7 +156,7 @@ func TestRowsDoNotAllocate(t *testing.T) { eachCode(t, testRowsDoNotAllocate) }
 
 func testRowsDoNotAllocate(t *testing.T) {
 	const n, d = 11, 100
-	q, rows, halves, dst := make([]float32, d), make([]float32, n*d), make([]uint16, n*d), make([]float32, n)
+	q, rows, halves, dst := make([]float32, d), make([]float32, n*d), make([]Float16, n*d), make([]float32, n)
 	q8, rows8, q64, rows64, sums := make([]int8, d), make([]int8, n*d), make([]uint64, d), make([]uint64, n*d), make([]int32, n)
 	if n := testing.AllocsPerRun(100, func() {
 		DotRowsF32(dst, q, rows)
@@ -198,7 +200,7 @@ func testRowsNotFinite(t *testing.T) {
 	for _, d := range []int{1, 63, 64, 100} {
 		q, dst := row(nil, d, quantizable["equal"]), make([]float32, n)
 		for bad := range n {
-			rows, halves := make([]float32, n*d), make([]uint16, n*d)
+			rows, halves := make([]float32, n*d), make([]Float16, n*d)
 			rows[bad*d+d-1], halves[bad*d+d-1] = float32(math.NaN()), 0x7e00
 			for name, run := range map[string]func(){
 				"DotRowsF32": func() { DotRowsF32(dst, q, rows) },
@@ -261,8 +263,11 @@ func TestRowsStayInside(t *testing.T) { eachCode(t, testRowsStayInside) }
 func testRowsStayInside(t *testing.T) {
 	random := func(r *rand.Rand, n int) []int8 { return bytesOf(r, 0, n) }
 	t.Run("DotRowsF32", func(t *testing.T) { stayInside(t, randomVector, randomVector, DotRowsF32, dotF32Generic) })
-	t.Run("L2RowsF32", func(t *testing.T) { stayInside(t, randomVector, randomVector, L2RowsF32, L2F32) })
-	t.Run("DotRowsF16", func(t *testing.T) { stayInside(t, randomHalves, randomVector, DotRowsF16, dotF32F16Generic) })
+	t.Run("L2RowsF32", func(t *testing.T) { stayInside(t, randomVector, randomVector, L2RowsF32, l2F32Generic) })
+	t.Run("DotRowsF16", func(t *testing.T) {
+		stayInside(t, randomHalves, randomVector, DotRowsF16,
+			func(q []float32, row []Float16) float32 { return dotF16F32Generic(row, q) })
+	})
 	t.Run("DotRowsI8", func(t *testing.T) { stayInside(t, random, random, DotRowsI8, dotI8Generic) })
 	t.Run("HammingRowsU64", func(t *testing.T) {
 		stayInside(t, randomWords, randomWords, HammingRowsU64,
@@ -281,11 +286,11 @@ func FuzzRows(f *testing.F) {
 			return
 		}
 		words, floats := make([]uint64, (n+1)*d), make([]float32, (n+1)*d)
-		bytes, halves := make([]int8, (n+1)*d), make([]uint16, (n+1)*d)
+		bytes, halves := make([]int8, (n+1)*d), make([]Float16, (n+1)*d)
 		for i := range words {
 			words[i] = binary.LittleEndian.Uint64(data[8*i:])
 			floats[i] = math.Float32frombits(uint32(words[i]))
-			bytes[i], halves[i] = int8(words[i]), uint16(words[i])
+			bytes[i], halves[i] = int8(words[i]), Float16(words[i])
 		}
 		type result struct {
 			floats [3][]float32

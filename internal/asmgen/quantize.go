@@ -58,14 +58,14 @@ func (e elementwise) each(c *build.Context, n reg.GPVirtual, advance func(elemen
 	c.Label("done")
 }
 
-func pointer(c *build.Context, name string) reg.GPVirtual {
+func argument(c *build.Context, name string) reg.GPVirtual {
 	return c.Load(c.Param(name), c.GP64()).(reg.GPVirtual)
 }
 
 // largestF32 returns the largest bits without sign: those of the largest number, or of what is not finite.
 func largestF32(c *build.Context, e elementwise) {
 	function(c, "largestF32"+e.level, "func(src *float32, n int) uint32")
-	src, n := pointer(c, "src"), pointer(c, "n")
+	src, n := argument(c, "src"), argument(c, "n")
 	unsigned := repeat(c, e.vector, 0x7fffffff)
 	largest, x := zeros(c, e.vector, 4), e.vector()
 	size := int(x.Size())
@@ -98,7 +98,7 @@ func and(c *build.Context, m operand.Op, y, dst reg.VecVirtual) {
 // negative ones all bits but the sign are flipped.
 func rangeF32(c *build.Context, e elementwise) {
 	function(c, "rangeF32"+e.level, "func(src *float32, n int) (low, high int32)")
-	src, n := pointer(c, "src"), pointer(c, "n")
+	src, n := argument(c, "src"), argument(c, "n")
 	low, high := repeat(c, e.vector, 0x7fffffff), repeat(c, e.vector, 0x80000000)
 	x, flip := e.vector(), e.vector()
 	order := func() {
@@ -128,7 +128,7 @@ func rangeF32(c *build.Context, e elementwise) {
 // quantizeF32 rounds quotients, which lie in the range of a byte, to nearest, ties to even.
 func quantizeF32(c *build.Context, e elementwise, name, signature string, affine bool) {
 	function(c, name+e.level, signature)
-	dst, src, n := pointer(c, "dst"), pointer(c, "src"), pointer(c, "n")
+	dst, src, n := argument(c, "dst"), argument(c, "src"), argument(c, "n")
 	scale := broadcast(c, "scale", e.vector)
 	var offset reg.VecVirtual
 	if affine {
@@ -192,7 +192,7 @@ func dwordOrder(c *build.Context) {
 
 func dequantizeF32(c *build.Context, e elementwise, name, signature string, affine bool) {
 	function(c, name+e.level, signature)
-	dst, src, n := pointer(c, "dst"), pointer(c, "src"), pointer(c, "n")
+	dst, src, n := argument(c, "dst"), argument(c, "src"), argument(c, "n")
 	scale := broadcast(c, "scale", e.vector)
 	var offset reg.VecVirtual
 	if affine {
@@ -243,7 +243,7 @@ const (
 // binarizeF32AVX512 also returns what largestF32AVX512 does, and so does binarizeF32AVX2.
 func binarizeF32AVX512(c *build.Context) {
 	function(c, "binarizeF32AVX512", binarizeSignature)
-	dst, src, n := pointer(c, "dst"), pointer(c, "src"), pointer(c, "n")
+	dst, src, n := argument(c, "dst"), argument(c, "src"), argument(c, "n")
 	unsigned, zero, largest := repeat(c, c.ZMM, 0x7fffffff), zeros(c, c.ZMM, 1)[0], zeros(c, c.ZMM, 1)[0]
 	bits, mask, part := c.GP64(), c.GP64(), c.GP64()
 	x, y := c.ZMM(), c.ZMM()
@@ -281,7 +281,7 @@ func binarizeF32AVX512(c *build.Context) {
 
 func binarizeF32AVX2(c *build.Context) {
 	function(c, "binarizeF32AVX2", binarizeSignature)
-	dst, src, n := pointer(c, "dst"), pointer(c, "src"), pointer(c, "n")
+	dst, src, n := argument(c, "dst"), argument(c, "src"), argument(c, "n")
 	unsigned, zero, largest := repeat(c, c.YMM, 0x7fffffff), zeros(c, c.YMM, 1)[0], zeros(c, c.YMM, 1)[0]
 	bits, part := c.GP64(), c.GP64()
 	x, y := c.YMM(), c.YMM()
