@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unsafe"
 
+	"github.com/maida-ai/gomai/simd"
 	"github.com/maida-ai/gomai/types"
 )
 
@@ -224,7 +225,7 @@ func parse(file string, data []byte, trust bool) (*Matrix, error) {
 	case F32:
 		m.f32 = view[float32](rest)
 	case F16:
-		m.f16 = view[uint16](rest)
+		m.f16 = view[simd.Float16](rest)
 	case I8:
 		m.i8 = view[int8](rest)
 	case Binary:

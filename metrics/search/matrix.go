@@ -46,7 +46,7 @@ type Matrix struct {
 
 	// One of these holds the components, row after row.
 	f32  []float32
-	f16  []uint16
+	f16  []simd.Float16
 	i8   []int8
 	bits []uint64
 
@@ -91,7 +91,7 @@ func FromF32(space types.SpaceID, dim int, rows []float32) (*Matrix, error) {
 }
 
 // FromF16 is FromF32 for rows of half precision.
-func FromF16(space types.SpaceID, dim int, rows []uint16) (*Matrix, error) {
+func FromF16(space types.SpaceID, dim int, rows []simd.Float16) (*Matrix, error) {
 	m, err := newMatrix(F16, space, dim, len(rows), dim)
 	if err != nil {
 		return nil, err

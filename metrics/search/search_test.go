@@ -14,6 +14,7 @@ import (
 
 	"github.com/maida-ai/gomai/internal/cpu"
 	"github.com/maida-ai/gomai/metrics"
+	"github.com/maida-ai/gomai/simd"
 	"github.com/maida-ai/gomai/types"
 )
 
@@ -499,7 +500,7 @@ func TestBadArguments(t *testing.T) {
 		}},
 		{"dim", func(*Searcher) error { _, err := FromF32(space, 0, nil); return err }},
 		{"dim", func(*Searcher) error { _, err := FromI8(space, MaxDim+1, nil, nil); return err }},
-		{"rows", func(*Searcher) error { _, err := FromF16(space, 3, make([]uint16, 4)); return err }},
+		{"rows", func(*Searcher) error { _, err := FromF16(space, 3, make([]simd.Float16, 4)); return err }},
 		{"rows", func(*Searcher) error { _, err := FromBits(space, 63, []uint64{1, 1 << 63}); return err }},
 		{"scales", func(*Searcher) error { _, err := FromI8(space, 2, make([]int8, 4), make([]float32, 1)); return err }},
 		{"scales", func(*Searcher) error { _, err := FromI8(space, 1, make([]int8, 2), []float32{0, -1}); return err }},

@@ -1,8 +1,12 @@
 package search
 
-import "math"
+import (
+	"math"
 
-func widen(dst []float32, src []uint16) {
+	"github.com/maida-ai/gomai/simd"
+)
+
+func widen(dst []float32, src []simd.Float16) {
 	for i := range dst {
 		h := src[i]
 		sign, rest := uint32(h&0x8000)<<16, uint32(h&0x7fff)<<13
@@ -14,20 +18,20 @@ func widen(dst []float32, src []uint16) {
 	}
 }
 
-func narrow(dst []uint16, src []float32) {
+func narrow(dst []simd.Float16, src []float32) {
 	for i, x := range src {
 		b := math.Float32bits(x)
-		sign, rest := uint16(b>>16&0x8000), b&0x7fffffff
+		sign, rest := simd.Float16(b>>16&0x8000), b&0x7fffffff
 		switch {
 		case rest > 0x7f800000:
 			dst[i] = sign | 0x7e00
 		case rest >= 0x477ff000:
 			dst[i] = sign | 0x7c00
 		case rest < 0x38800000:
-			dst[i] = sign | uint16(math.RoundToEven(float64(math.Float32frombits(rest))*0x1p24))
+			dst[i] = sign | simd.Float16(math.RoundToEven(float64(math.Float32frombits(rest))*0x1p24))
 		default:
 			r := rest + 0xfff + rest>>13&1
-			dst[i] = sign | uint16((r-0x38000000)>>13)
+			dst[i] = sign | simd.Float16((r-0x38000000)>>13)
 		}
 	}
 }
