@@ -43,27 +43,29 @@ const (
 	amxColumns   = 512 // of a call at most
 	amxSteps     = 6   // of 32 columns of weights and 32 rows, which stay in the L1 cache
 
-	// amxProducts is the most products of tiles in a call, which the scheduler cannot interrupt. Each is
-	// 32768 operations, and the slowest tiles seen, waiting for memory, did 2 * 10^12 in a second: 200 us.
+	// The scheduler cannot interrupt a call, so it has bounds that keep it below 200 us. A product of tiles
+	// is 32768 operations, and the slowest tiles seen did 2 * 10^12 in a second; operands that come from the
+	// L3 cache do so with 20 GB in a second at least.
 	amxProducts = 12_000
+	amxBytes    = 4 << 20
 )
 
-// amxCalls cuts a product of m rows and n columns into calls. next returns the rows and columns of the
-// call that begins at row i and column j: weights are read once for all rows.
+// amxCalls cuts a product of m rows and n columns into calls.
 type amxCalls struct {
 	m, n          int
 	rows, columns int // of a call at most
 }
 
 func newAMXCalls(m, n, steps int) amxCalls {
-	rows := amxRows
-	for rows > 32 && rows/16*4*steps > amxProducts {
-		rows -= 32
+	for rows := min(amxRows, roundUp(max(m, 1), 32)); ; rows -= 32 {
+		columns := min(amxColumns, amxProducts/(rows/16*steps)*panelColumns, amxBytes/(64*steps)-rows) / 32 * 32
+		if columns >= 32 || rows == 32 {
+			return amxCalls{m, n, rows, max(columns, 32)}
+		}
 	}
-	columns := amxProducts / (rows / 16 * steps) * panelColumns / 64 * 64
-	return amxCalls{m, n, rows, min(amxColumns, max(columns, 64))}
 }
 
+// at returns the rows and columns of the call that begins at row i and column j.
 func (c amxCalls) at(i, j int) (rows, columns int) {
 	rows = min(c.rows, c.m-i)
 	if left := rows % 32; left > 0 && left <= amxStripRows && rows > left {
@@ -86,9 +88,18 @@ func (g *amxGemm) place(rows, columns, steps int) {
 
 // gemmI8AMX computes the product.
 func gemmI8AMX(g *gemmI8, out *output) {
+	if g.zero == 0 {
+		gemmI8FromAMX(g, out, &amxZeroSums)
+		return
+	}
+	var start [amxColumns]int32
+	gemmI8FromAMX(g, out, &start)
+}
+
+// gemmI8FromAMX computes the product with room for what the sums of each column start from.
+func gemmI8FromAMX(g *gemmI8, out *output, start *[amxColumns]int32) {
 	steps := roundUp(g.k, kMultiple) / kMultiple
 	block := steps * tileBytes
-	var start [amxColumns]int32
 	var params [amxRows]amxRow
 	calls := newAMXCalls(g.m, g.n, steps)
 	for j := 0; j < g.n; j += calls.columns {
@@ -136,8 +147,11 @@ func (o *output) amxCall(params []amxRow, i, j int) amxGemm {
 	return call
 }
 
-// amxZeros stands for coefficients that are not given.
-var amxZeros [amxColumns]float32
+// What stands for coefficients that are not given.
+var (
+	amxZeros    [amxColumns]float32
+	amxZeroSums [amxColumns]int32
+)
 
 func amxColumnsFrom(v []float32, j int) *float32 {
 	if v == nil {

@@ -183,11 +183,11 @@ func TestAMXCalls(t *testing.T) {
 				if left := rows % 32; rows > amxStripRows && left > 0 && left <= amxStripRows {
 					t.Errorf("%v: a call of %d rows ends in half a block", s, rows)
 				}
-				if rows > amxRows || columns > amxColumns || j%64 != 0 || i%16 != 0 {
+				if rows > amxRows || columns > amxColumns || j%32 != 0 || i%16 != 0 {
 					t.Errorf("%v: call of %d rows from %d, %d columns from %d", s, rows, i, columns, j)
 				}
-				if products := (rows + 15) / 16 * ((columns + 15) / 16) * steps; products > amxProducts {
-					t.Errorf("%v: a call of %d products of tiles", s, products)
+				if products := (rows + 15) / 16 * ((columns + 15) / 16) * steps; products > amxProducts || (rows+columns)*steps*64 > amxBytes {
+					t.Errorf("%v: a call of %d products of tiles, %d bytes", s, products, (rows+columns)*steps*64)
 				}
 				covered += rows * columns
 				i += rows

@@ -1,5 +1,7 @@
 package simd
 
+import "unsafe"
+
 // Packed weights have one layout on all levels, so that a file of them serves every machine:
 //
 //	[n/16] panels of [k/4] steps of [16 columns][4 k]
@@ -110,6 +112,10 @@ func PackU8(dst, src []uint8, m, k int) {
 	if m < 0 || k < 0 || len(src) != m*k || len(dst) != PackedU8Size(m, k) {
 		panic("simd: PackU8: lengths do not match m and k")
 	}
+	if activations().tiles {
+		packTiles(dst, src, m, k)
+		return
+	}
 	packRows(dst, m, k, func(row, i int) uint8 { return src[row*k+i] })
 }
 
@@ -123,7 +129,28 @@ func PackI8U8(dst []uint8, src []int8, m, k int) {
 	if m < 0 || k < 0 || len(src) != m*k || len(dst) != PackedU8Size(m, k) {
 		panic("simd: PackI8U8: lengths do not match m and k")
 	}
+	if activations().tiles {
+		packTiles(dst, unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(src))), len(src)), m, k)
+		for i := range dst {
+			dst[i] ^= 0x80 // padding too, which zeros in the weights cancel
+		}
+		return
+	}
 	packRows(dst, m, k, func(row, i int) uint8 { return uint8(src[row*k+i]) ^ 0x80 })
+}
+
+// packTiles orders bytes for tiles: of each block of rows one tile after the other.
+func packTiles(dst, src []uint8, m, k int) {
+	l := activations()
+	clear(dst)
+	for row := range m {
+		from := src[row*k : (row+1)*k]
+		to := row/l.rows*l.blockBytes(k) + row%l.rows*kMultiple
+		for len(from) > 0 {
+			n := copy(dst[to:to+kMultiple], from)
+			from, to = from[n:], to+l.rows*kMultiple
+		}
+	}
 }
 
 func packRows(dst []uint8, m, k int, at func(row, i int) uint8) {
@@ -134,12 +161,9 @@ func packRows(dst []uint8, m, k int, at func(row, i int) uint8) {
 		first := row/l.rows*l.blockBytes(k) + row%l.rows*step
 		for i := range k {
 			to := first + i/4*step*l.rows
-			switch {
-			case l.tiles:
-				dst[row/l.rows*l.blockBytes(k)+i/64*64*l.rows+row%l.rows*64+i%64] = at(row, i)
-			case l.words:
+			if l.words {
 				dst[to+2*wordOrder[i%4]] = at(row, i)
-			default:
+			} else {
 				dst[to+i%4] = at(row, i)
 			}
 		}
