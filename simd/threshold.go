@@ -1,6 +1,10 @@
 package simd
 
-import "github.com/maida-ai/gomai/internal/cpu"
+import (
+	"math"
+
+	"github.com/maida-ai/gomai/internal/cpu"
+)
 
 // What a search does with a block of scores: bring them to one scale, and find the few that may be
 // among the best without looking at each.
@@ -10,6 +14,8 @@ var (
 	notAtLeastF32Code = cpu.Implement("NotAtLeastF32", cpu.Variant{Level: cpu.AVX512}, cpu.Variant{Level: cpu.AVX2})
 	belowI32Code      = cpu.Implement("BelowI32", cpu.Variant{Level: cpu.AVX512}, cpu.Variant{Level: cpu.AVX2})
 	scaleF32Code      = cpu.Implement("ScaleF32", cpu.Variant{Level: cpu.AVX512}, cpu.Variant{Level: cpu.AVX2})
+	maxLanesF32Code   = cpu.Implement("MaxLanesF32", cpu.Variant{Level: cpu.AVX512}, cpu.Variant{Level: cpu.AVX2})
+	minLanesI32Code   = cpu.Implement("MinLanesI32", cpu.Variant{Level: cpu.AVX512}, cpu.Variant{Level: cpu.AVX2})
 	scaleI32F32Code   = cpu.Implement("ScaleI32F32", cpu.Variant{Level: cpu.AVX512}, cpu.Variant{Level: cpu.AVX2})
 )
 
@@ -99,6 +105,57 @@ func belowI32Generic(set []uint64, x []int32, t int32) {
 			}
 		}
 		set[w] = word
+	}
+}
+
+// MaxLanesF32 writes to dst[l] the largest x[i] with i%16 == l, not looking at NaN; -Inf if there is
+// none.
+//
+//	for i := range x { if x[i] > dst[i%16] { dst[i%16] = x[i] } }
+//
+// Shape:  x (n,); n >= 0.
+// Units:  those of x.
+// Cost:   no allocation; dst and x do not overlap.
+// Exact:  every level gives the same values, but for the signs of zeros.
+// Source: the definition.
+func MaxLanesF32(dst *[16]float32, x []float32) { maxLanesF32(dst, x) }
+
+func maxLanesF32Generic(dst *[16]float32, x []float32) {
+	for l := range dst {
+		dst[l] = float32(math.Inf(-1))
+	}
+	maxLanesMore(dst, x)
+}
+
+func maxLanesMore(dst *[16]float32, x []float32) {
+	for i, v := range x {
+		if v > dst[i%16] {
+			dst[i%16] = v
+		}
+	}
+}
+
+// MinLanesI32 writes to dst[l] the smallest x[i] with i%16 == l; the largest int32 if there is none.
+//
+//	for i := range x { dst[i%16] = min(dst[i%16], x[i]) }
+//
+// Shape:  x (n,); n >= 0.
+// Units:  those of x.
+// Cost:   no allocation; dst and x do not overlap.
+// Exact:  every level gives the same values.
+// Source: the definition.
+func MinLanesI32(dst *[16]int32, x []int32) { minLanesI32(dst, x) }
+
+func minLanesI32Generic(dst *[16]int32, x []int32) {
+	for l := range dst {
+		dst[l] = math.MaxInt32
+	}
+	minLanesMore(dst, x)
+}
+
+func minLanesMore(dst *[16]int32, x []int32) {
+	for i, v := range x {
+		dst[i%16] = min(dst[i%16], v)
 	}
 }
 

@@ -73,6 +73,34 @@ func scaleI32F32(dst []float32, x []int32, factors []float32, factor float32) {
 	}
 }
 
+func maxLanesF32(dst *[16]float32, x []float32) {
+	whole := len(x) &^ 63
+	switch maxLanesF32Code.Level() {
+	case cpu.AVX512:
+		maxLanesF32AVX512(dst, unsafe.SliceData(x), whole)
+	case cpu.AVX2:
+		maxLanesF32AVX2(dst, unsafe.SliceData(x), whole)
+	default:
+		maxLanesF32Generic(dst, x)
+		return
+	}
+	maxLanesMore(dst, x[whole:])
+}
+
+func minLanesI32(dst *[16]int32, x []int32) {
+	whole := len(x) &^ 63
+	switch minLanesI32Code.Level() {
+	case cpu.AVX512:
+		minLanesI32AVX512(dst, unsafe.SliceData(x), whole)
+	case cpu.AVX2:
+		minLanesI32AVX2(dst, unsafe.SliceData(x), whole)
+	default:
+		minLanesI32Generic(dst, x)
+		return
+	}
+	minLanesMore(dst, x[whole:])
+}
+
 //go:noescape
 func notAtMostF32AVX512(set *uint64, x *float32, n int, t float32)
 
@@ -102,3 +130,15 @@ func scaleI32F32AVX512(dst *float32, x *int32, factors *float32, n int, factor f
 
 //go:noescape
 func scaleI32F32AVX2(dst *float32, x *int32, factors *float32, n int, factor float32)
+
+//go:noescape
+func maxLanesF32AVX512(dst *[16]float32, x *float32, n int)
+
+//go:noescape
+func maxLanesF32AVX2(dst *[16]float32, x *float32, n int)
+
+//go:noescape
+func minLanesI32AVX512(dst *[16]int32, x *int32, n int)
+
+//go:noescape
+func minLanesI32AVX2(dst *[16]int32, x *int32, n int)

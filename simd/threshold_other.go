@@ -13,3 +13,7 @@ func scaleF32(dst, x, factors []float32, factor float32) { scaleF32Generic(dst, 
 func scaleI32F32(dst []float32, x []int32, factors []float32, factor float32) {
 	scaleI32F32Generic(dst, x, factors, factor)
 }
+
+func maxLanesF32(dst *[16]float32, x []float32) { maxLanesF32Generic(dst, x) }
+
+func minLanesI32(dst *[16]int32, x []int32) { minLanesI32Generic(dst, x) }

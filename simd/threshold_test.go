@@ -79,6 +79,31 @@ func testThresholds(t *testing.T) {
 	}
 }
 
+func TestLanes(t *testing.T) { eachLevel(t, testLanes) }
+
+func testLanes(t *testing.T) {
+	r := rand.New(rand.NewPCG(15, 16))
+	for n := range 300 {
+		x, y := scores(r, n+1)[1:], integers(r, n+1)[1:]
+		var largest [16]float32
+		var smallest [16]int32
+		MaxLanesF32(&largest, x)
+		MinLanesI32(&smallest, y)
+		for l := range 16 {
+			wantLargest, wantSmallest := math.Inf(-1), int32(math.MaxInt32)
+			for i := l; i < n; i += 16 {
+				if x[i] == x[i] {
+					wantLargest = max(wantLargest, float64(x[i]))
+				}
+				wantSmallest = min(wantSmallest, y[i])
+			}
+			if float64(largest[l]) != wantLargest || smallest[l] != wantSmallest {
+				t.Fatalf("n=%d, lane %d: %v and %v, want %v and %v", n, l, largest[l], smallest[l], wantLargest, wantSmallest)
+			}
+		}
+	}
+}
+
 func sameBits(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) }
 
 // equal says whether x and y are the same value, bit for bit, or both NaN.
@@ -136,6 +161,8 @@ func TestThresholdsDoNotAllocate(t *testing.T) {
 		NotAtMostF32(set, x, 0)
 		NotAtLeastF32(set, x, 0)
 		BelowI32(set, y, 0)
+		MaxLanesF32(new([16]float32), x)
+		MinLanesI32(new([16]int32), y)
 		ScaleF32(x, x, x, 1)
 		ScaleI32F32(x, y, x, 1)
 	}); n != 0 {

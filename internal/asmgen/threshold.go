@@ -21,6 +21,10 @@ func threshold(c *build.Context) {
 	}
 	belowI32AVX512(c)
 	belowI32AVX2(c)
+	maxLanesF32(c, "maxLanesF32AVX512", 1, c.ZMM)
+	maxLanesF32(c, "maxLanesF32AVX2", 2, c.YMM)
+	minLanesI32(c, "minLanesI32AVX512", 1, c.ZMM)
+	minLanesI32(c, "minLanesI32AVX2", 2, c.YMM)
 	scaleAVX512(c, "scaleF32AVX512", false)
 	scaleAVX2(c, "scaleF32AVX2", false)
 	scaleAVX512(c, "scaleI32F32AVX512", true)
@@ -136,6 +140,59 @@ func setAVX2(c *build.Context, compare func(x operand.Mem, bits reg.GPVirtual)) 
 	c.SUBQ(operand.Imm(64), n)
 	c.JMP(operand.LabelRef("loop"))
 	c.Label("done")
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// maxLanesF32 keeps the largest of each lane.
+func maxLanesF32(c *build.Context, name string, registers int, vector func() reg.VecVirtual) {
+	function(c, name, "func(dst *[16]float32, x *float32, n int)")
+	lanes(c, registers, vector, 0xff800000, func(v, lane reg.VecVirtual) {
+		c.VMAXPS(lane, v, lane) // the first operand, if one is NaN
+	})
+}
+
+// minLanesI32 keeps the smallest of each lane.
+func minLanesI32(c *build.Context, name string, registers int, vector func() reg.VecVirtual) {
+	function(c, name, "func(dst *[16]int32, x *int32, n int)")
+	lanes(c, registers, vector, 0x7fffffff, func(v, lane reg.VecVirtual) {
+		c.VPMINSD(lane, v, lane)
+	})
+}
+
+// lanes keeps the best of each of 16 lanes, which take so many registers, in four turns that do not
+// wait for each other. start is what every value is better than; n is a multiple of 64.
+func lanes(c *build.Context, registers int, vector func() reg.VecVirtual, start uint32, better func(v, lane reg.VecVirtual)) {
+	dst, x, n := c.Load(c.Param("dst"), c.GP64()), c.Load(c.Param("x"), c.GP64()), c.Load(c.Param("n"), c.GP64())
+	best := make([]reg.VecVirtual, 4*registers)
+	first, bits := c.XMM(), c.GP32()
+	c.MOVL(operand.U32(start), bits)
+	c.VMOVD(bits, first)
+	for i := range best {
+		best[i] = vector()
+		c.VBROADCASTSS(first, best[i])
+	}
+	width := int(best[0].Size())
+	c.Label("loop")
+	c.TESTQ(n, n)
+	c.JLE(operand.LabelRef("done"))
+	for i, lane := range best {
+		v := vector()
+		c.VMOVUPS(operand.Mem{Base: x, Disp: i * width}, v)
+		better(v, lane)
+	}
+	c.ADDQ(operand.U32(256), x)
+	c.SUBQ(operand.Imm(64), n)
+	c.JMP(operand.LabelRef("loop"))
+	c.Label("done")
+	for half := len(best) / 2; half >= registers; half /= 2 {
+		for i := range half {
+			better(best[i+half], best[i])
+		}
+	}
+	for i := range registers {
+		c.VMOVUPS(best[i], operand.Mem{Base: dst, Disp: i * width})
+	}
 	c.VZEROUPPER()
 	c.RET()
 }

@@ -67,7 +67,11 @@ func (l *lane) keep(j *job, q *query, filter []uint64, from, n int) {
 // no threshold yet or one that soon gets much better, it is set anew after few rows, then after more
 // and more: about n rows are offered each time.
 func (l *lane) pick(j *job, q *query, filter []uint64, from, n int) {
-	for i, size := 0, 0; i < n; i += size {
+	i := 0
+	if l.seen == 0 && filter == nil {
+		i = l.pickFirst(j, q, from, n)
+	}
+	for size := 0; i < n; i += size {
 		size = max(l.seen, 2*l.best.n, 16)
 		size = min(size, n-i)
 		l.seen += size
@@ -90,6 +94,11 @@ func (l *lane) pickSome(j *job, q *query, filter []uint64, from, i, size int) {
 	default:
 		simd.NotAtMostF32(set, l.scores[i:i+size], worst)
 	}
+	l.offer(j, q, filter, set, from, i)
+}
+
+// offer offers the rows of set, whose first is row from+i and stands at i of the block.
+func (l *lane) offer(j *job, q *query, filter, set []uint64, from, i int) {
 	for w, word := range set {
 		if filter != nil {
 			word &= word64(filter, from+i+64*w)
@@ -99,6 +108,64 @@ func (l *lane) pickSome(j *job, q *query, filter []uint64, from, i, size int) {
 			l.best.offer(Hit{from + at, l.key(j, q, from+at, at)})
 		}
 	}
+}
+
+// pickFirst is pick for the first block of a lane, if a good threshold can be had at once: the block is
+// 16 interleaved groups, and n rows at least are as good as the n-th best of their best ones. It
+// returns how many rows it is done with, all or none.
+func (l *lane) pickFirst(j *job, q *query, from, n int) int {
+	k := l.best.n
+	if k > 16 || n < 256 || q.nan {
+		return 0
+	}
+	set := l.set[:(n+63)/64]
+	switch j.metric {
+	case Hamming:
+		var group [16]int32
+		if simd.MinLanesI32(&group, l.counts[:n]); j.m.lost != nil {
+			return 0 // they may be among the best
+		}
+		for i := range group {
+			group[i] = -group[i]
+		}
+		simd.BelowI32(set, l.counts[:n], 1-nthLargest(&group, k))
+	case Euclidean:
+		return 0
+	default:
+		var group [16]float32
+		simd.MaxLanesF32(&group, l.scores[:n])
+		for _, s := range group {
+			if s-s != 0 {
+				return 0 // not what key will make of it
+			}
+		}
+		t := nthLargest(&group, k)
+		if j.metric == Cosine {
+			t = min(t, 1) // as key does
+		}
+		simd.NotAtMostF32(set, l.scores[:n], math.Nextafter32(t, -math.MaxFloat32))
+	}
+	l.seen = n
+	l.offer(j, q, nil, set, from, 0)
+	return n
+}
+
+// nthLargest returns the n-th largest of v, without a branch that depends on v.
+func nthLargest[T int32 | float32](v *[16]T, n int) T {
+	least := v[0]
+	found := false
+	for _, x := range v {
+		larger := 0
+		for _, y := range v {
+			if y > x {
+				larger++
+			}
+		}
+		if larger < n && (!found || x < least) {
+			least, found = x, true
+		}
+	}
+	return least
 }
 
 // square returns a float32 that no square is below whose root is at least the distance, given as a
