@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/maida-ai/gomai/simd"
 )
 
 // npyMagic begins a file of NumPy's format, which holds one array.
@@ -71,25 +74,22 @@ func (v *vectors) readNPY(ctx context.Context, r io.Reader, size int64, bar *pro
 	return nil
 }
 
-// appendFloats widens the components of b, of size bytes each.
+// appendFloats adds the components of b, of size bytes each.
 func appendFloats(dst []float32, b []byte, size int) []float32 {
-	for ; len(b) >= size; b = b[size:] {
-		if size == 4 {
+	if size == 4 {
+		for ; len(b) >= 4; b = b[4:] {
 			dst = append(dst, math.Float32frombits(binary.LittleEndian.Uint32(b)))
-		} else {
-			dst = append(dst, float16(binary.LittleEndian.Uint16(b)))
 		}
+		return dst
 	}
+	half := make([]simd.Float16, len(b)/2)
+	for i := range half {
+		half[i] = simd.Float16(binary.LittleEndian.Uint16(b[2*i:]))
+	}
+	at := len(dst)
+	dst = slices.Grow(dst, len(half))[:at+len(half)]
+	simd.ConvertF16F32(dst[at:], half)
 	return dst
-}
-
-// float16 widens an IEEE half. The product makes a subnormal normal; the exponents differ by 112.
-func float16(h uint16) float32 {
-	sign, rest := uint32(h&0x8000)<<16, uint32(h&0x7fff)<<13
-	if h&0x7c00 == 0x7c00 { // infinity or NaN
-		return math.Float32frombits(sign | 0x7f800000 | rest)
-	}
-	return math.Float32frombits(sign | math.Float32bits(math.Float32frombits(rest)*0x1p112))
 }
 
 // readNPYHeader reads up to the array, which begins at the offset that it returns.

@@ -293,7 +293,7 @@ func (l *lane) widen(m *Matrix, row int) []float32 {
 		l.wide = make([]float32, m.dim)
 	}
 	w := l.wide[:m.dim]
-	widen(w, m.f16[row*m.dim:])
+	simd.ConvertF16F32(w, m.f16[row*m.dim:][:m.dim])
 	return w
 }
 

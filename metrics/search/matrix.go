@@ -100,7 +100,7 @@ func FromF16(space types.SpaceID, dim int, rows []simd.Float16) (*Matrix, error)
 	m.inverse = make([]float32, m.rows)
 	wide := make([]float32, dim)
 	for i := range m.inverse {
-		widen(wide, rows[i*dim:])
+		simd.ConvertF16F32(wide, rows[i*dim:][:dim])
 		m.inverse[i] = inverseNorm(wide)
 	}
 	return m, nil

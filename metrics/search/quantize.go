@@ -8,8 +8,8 @@ import (
 
 // Quantize makes a matrix of another kind of the rows of m, which must be F32. F16 rounds to the
 // nearest, and a component beyond its range becomes infinite; I8 has the scale max|x|/127 for each
-// row; Binary keeps the signs. A row that holds a NaN keeps a NaN score; in I8, whose scale it would
-// make infinite, an infinity has that effect too.
+// row; Binary keeps the signs. A row that holds a NaN keeps a NaN score; in I8, where it has no scale,
+// an infinity has that effect too.
 func (m *Matrix) Quantize(kind Kind) (*Matrix, error) {
 	if m.kind != F32 {
 		return nil, badArgument("matrix", "rows of kind %v; only f32 can be quantised", m.kind)
@@ -64,9 +64,9 @@ func (m *Matrix) append(rows []float32) {
 func (m *Matrix) appendF16(row []float32) {
 	at := len(m.f16)
 	m.f16 = m.f16[:at+m.dim]
-	narrow(m.f16[at:], row)
+	simd.ConvertF32F16(m.f16[at:], row)
 	m.wide = slices.Grow(m.wide[:0], m.dim)[:m.dim]
-	widen(m.wide, m.f16[at:])
+	simd.ConvertF16F32(m.wide, m.f16[at:])
 	m.inverse = append(m.inverse, inverseNorm(m.wide))
 }
 
@@ -74,7 +74,7 @@ func (m *Matrix) appendI8(row []float32) {
 	at := len(m.i8)
 	m.i8 = m.i8[:at+m.dim]
 	quanta := m.i8[at:]
-	scale := quantizeI8(quanta, row)
+	scale := simd.QuantizeF32I8(quanta, row)
 	m.scale = append(m.scale, scale)
 	m.square = append(m.square, simd.DotI8(quanta, quanta))
 	m.inverse = append(m.inverse, inverseNormI8(m.square[m.rows], scale))
@@ -83,7 +83,7 @@ func (m *Matrix) appendI8(row []float32) {
 func (m *Matrix) appendBits(row []float32) {
 	at := len(m.bits)
 	m.bits = m.bits[:at+m.stride()]
-	binarize(m.bits[at:], row)
+	simd.BinarizeF32U64(m.bits[at:], row)
 	if hasNaN(row) {
 		m.lost = append(m.lost, make([]uint64, m.rows/64+1-len(m.lost))...)
 		m.lost[m.rows/64] |= 1 << (m.rows % 64)

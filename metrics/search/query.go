@@ -76,7 +76,7 @@ func (p *query) prepareI8(m *Matrix, q *types.Embedding) error {
 	case p.own != nil:
 		p.quantised = resize(p.quantised, m.dim)
 		p.quanta = p.quantised
-		p.scale = quantizeI8(p.quanta, p.own)
+		p.scale = simd.QuantizeF32I8(p.quanta, p.own)
 	case len(q.I8) == m.dim:
 		p.quanta, p.scale = q.I8, q.Scale
 	default:
@@ -94,7 +94,7 @@ func (p *query) prepareBits(m *Matrix, q *types.Embedding) error {
 	case p.own != nil:
 		p.signs = resize(p.signs, words(m.dim))
 		p.bits = p.signs
-		binarize(p.bits, p.own)
+		simd.BinarizeF32U64(p.bits, p.own)
 	case len(q.Bits) == words(m.dim):
 		p.bits = q.Bits
 		if m.dim%64 != 0 && p.bits[len(p.bits)-1]>>(m.dim%64) != 0 {

@@ -105,10 +105,10 @@ func plainScore(m *Matrix, metric Metric, q []float32, row int) float32 {
 		v = m.f32[row*d:][:d]
 	case F16:
 		v = make([]float32, d)
-		widen(v, m.f16[row*d:])
+		simd.ConvertF16F32(v, m.f16[row*d:][:d])
 	case I8:
 		quanta := make([]int8, d)
-		scale := quantizeI8(quanta, q)
+		scale := simd.QuantizeF32I8(quanta, q)
 		var dot, qq, rr int64
 		for j, x := range m.i8[row*d:][:d] {
 			dot += int64(x) * int64(quanta[j])
@@ -132,7 +132,7 @@ func plainScore(m *Matrix, metric Metric, q []float32, row int) float32 {
 		return float32(math.Sqrt(float64(float32(max(0, d2)))))
 	case Binary:
 		signs := make([]uint64, words(d))
-		binarize(signs, q)
+		simd.BinarizeF32U64(signs, q)
 		n := 0
 		for j, x := range m.bits[row*words(d):][:words(d)] {
 			n += bits.OnesCount64(x ^ signs[j])
@@ -387,8 +387,8 @@ func TestQueryForms(t *testing.T) {
 	base := fromF32(t, dim, randomRows(r, n, dim))
 	v := randomRows(r, 1, dim)
 	quanta, signs := make([]int8, dim), make([]uint64, words(dim))
-	scale := quantizeI8(quanta, v)
-	binarize(signs, v)
+	scale := simd.QuantizeF32I8(quanta, v)
+	simd.BinarizeF32U64(signs, v)
 	for _, c := range []struct {
 		kind   Kind
 		metric Metric
