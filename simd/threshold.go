@@ -34,6 +34,10 @@ func NotAtMostF32(set []uint64, x []float32, t float32) {
 	if len(set) != (len(x)+63)/64 {
 		panic("simd: NotAtMostF32: set is not a bit for each element")
 	}
+	for len(x) > chunk {
+		notAtMostF32(set[:chunk/64], x[:chunk], t)
+		set, x = set[chunk/64:], x[chunk:]
+	}
 	notAtMostF32(set, x, t)
 }
 
@@ -64,6 +68,10 @@ func NotAtLeastF32(set []uint64, x []float32, t float32) {
 	if len(set) != (len(x)+63)/64 {
 		panic("simd: NotAtLeastF32: set is not a bit for each element")
 	}
+	for len(x) > chunk {
+		notAtLeastF32(set[:chunk/64], x[:chunk], t)
+		set, x = set[chunk/64:], x[chunk:]
+	}
 	notAtLeastF32(set, x, t)
 }
 
@@ -93,6 +101,10 @@ func BelowI32(set []uint64, x []int32, t int32) {
 	if len(set) != (len(x)+63)/64 {
 		panic("simd: BelowI32: set is not a bit for each element")
 	}
+	for len(x) > chunk {
+		belowI32(set[:chunk/64], x[:chunk], t)
+		set, x = set[chunk/64:], x[chunk:]
+	}
 	belowI32(set, x, t)
 }
 
@@ -118,7 +130,15 @@ func belowI32Generic(set []uint64, x []int32, t int32) {
 // Cost:   no allocation; dst and x do not overlap.
 // Exact:  every level gives the same values, but for the signs of zeros.
 // Source: the definition.
-func MaxLanesF32(dst *[16]float32, x []float32) { maxLanesF32(dst, x) }
+func MaxLanesF32(dst *[16]float32, x []float32) {
+	maxLanesF32(dst, x[:min(chunk, len(x))])
+	for len(x) > chunk {
+		x = x[chunk:]
+		var more [16]float32
+		maxLanesF32(&more, x[:min(chunk, len(x))])
+		maxLanesMore(dst, more[:])
+	}
+}
 
 func maxLanesF32Generic(dst *[16]float32, x []float32) {
 	for l := range dst {
@@ -144,7 +164,15 @@ func maxLanesMore(dst *[16]float32, x []float32) {
 // Cost:   no allocation; dst and x do not overlap.
 // Exact:  every level gives the same values.
 // Source: the definition.
-func MinLanesI32(dst *[16]int32, x []int32) { minLanesI32(dst, x) }
+func MinLanesI32(dst *[16]int32, x []int32) {
+	minLanesI32(dst, x[:min(chunk, len(x))])
+	for len(x) > chunk {
+		x = x[chunk:]
+		var more [16]int32
+		minLanesI32(&more, x[:min(chunk, len(x))])
+		minLanesMore(dst, more[:])
+	}
+}
 
 func minLanesI32Generic(dst *[16]int32, x []int32) {
 	for l := range dst {
@@ -173,6 +201,10 @@ func ScaleF32(dst, x, factors []float32, factor float32) {
 	if len(x) != len(dst) || len(factors) != len(dst) {
 		panic("simd: ScaleF32: lengths differ")
 	}
+	for len(dst) > chunk {
+		scaleF32(dst[:chunk], x[:chunk], factors[:chunk], factor)
+		dst, x, factors = dst[chunk:], x[chunk:], factors[chunk:]
+	}
 	scaleF32(dst, x, factors, factor)
 }
 
@@ -196,6 +228,10 @@ func scaleF32Generic(dst, x, factors []float32, factor float32) {
 func ScaleI32F32(dst []float32, x []int32, factors []float32, factor float32) {
 	if len(x) != len(dst) || len(factors) != len(dst) {
 		panic("simd: ScaleI32F32: lengths differ")
+	}
+	for len(dst) > chunk {
+		scaleI32F32(dst[:chunk], x[:chunk], factors[:chunk], factor)
+		dst, x, factors = dst[chunk:], x[chunk:], factors[chunk:]
 	}
 	scaleI32F32(dst, x, factors, factor)
 }
