@@ -108,12 +108,6 @@ var light = []string{
 	"github.com/klauspost/compress", // of simdjson-go
 	"golang.org/x/sys",
 	"golang.org/x/text",
-
-	// Gonum's BLAS and what it needs, until simd has a matrix product of its own.
-	"gonum.org/v1/gonum/blas",
-	"gonum.org/v1/gonum/internal/asm",
-	"gonum.org/v1/gonum/internal/cmplx64",
-	"gonum.org/v1/gonum/internal/math32",
 }
 
 // table reads lines of the form "name: word word", in which # starts a comment.

@@ -156,3 +156,50 @@ func BenchmarkGemmF32(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkGemmF32Generic compares plain Go with the textbook's loop over dot products.
+func BenchmarkGemmF32Generic(b *testing.B) {
+	const m, n, k = 32, 384, 384
+	a, w, dst := make([]float32, m*k), make([]float32, n*k), make([]float32, m*n)
+	p := make([]float32, PackedF32Size(n, k))
+	r := rand.New(rand.NewPCG(4, 4))
+	for i := range w {
+		w[i] = r.Float32() - 0.5
+	}
+	copy(a, w[k:])
+	PackF32(p, w, n, k, k)
+	report := func(b *testing.B, f func()) {
+		for b.Loop() {
+			f()
+		}
+		b.ReportMetric(2*m*n*k*float64(b.N)/float64(b.Elapsed()), "GOPS")
+	}
+	b.Run("packed", func(b *testing.B) {
+		defer cpu.Use(cpu.Generic, 0)()
+		report(b, func() { GemmF32(dst, n, a, k, p, m, n, k, nil) })
+	})
+	b.Run("dots", func(b *testing.B) {
+		report(b, func() {
+			for i := range m {
+				for j := range n {
+					dst[i*n+j] = dotF32Generic(a[i*k:][:k], w[j*k:][:k])
+				}
+			}
+		})
+	})
+	b.Run("naive", func(b *testing.B) {
+		report(b, func() {
+			for i := range m {
+				row := a[i*k:][:k]
+				for j := range n {
+					var sum float32
+					for l, v := range w[j*k:][:k] {
+						sum += row[l] * v
+					}
+					dst[i*n+j] = sum
+				}
+			}
+		})
+	})
+	b.Run("pack", func(b *testing.B) { report(b, func() { PackF32(p, w, n, k, k) }) })
+}

@@ -24,8 +24,8 @@ var gemmF32Code = cpu.Implement("GemmF32", cpu.Variant{Level: cpu.AVX512}, cpu.V
 // Panics: if a length is not that of the shape.
 // Cost:   no allocation; nothing may overlap dst.
 // Exact:  an element depends only on its row of a, its column of w, its bias and the level: not on m, n,
-// where it lies or what is computed beside it. Terms are added in the order of k, on x86 with one
-// rounding each, so that its levels agree bit for bit; plain Go may round products too. The error
+// where it lies or what is computed beside it. Terms are added in the order of k, fused with one rounding
+// each in assembly, whose levels agree bit for bit; plain Go rounds products too. The error
 // against the real sum is at most (k+1) * 2^-23 * (|bias[j]| + sum(|a*w|)), plus k * 2^-149 where products
 // underflow.
 // Source: the definition; the bound is Higham, Accuracy and Stability of Numerical Algorithms, 3.1.
@@ -108,7 +108,7 @@ func tileF32Generic(t *tileF32, rows int) {
 			x, y, z, u := start0[c], start0[c+1], start0[c+2], start0[c+3]
 			for i, v := range a0 {
 				b := w[i*panelColumns+c:][:4]
-				x, y, z, u = x+v*b[0], y+v*b[1], z+v*b[2], u+v*b[3]
+				x, y, z, u = x+float32(v*b[0]), y+float32(v*b[1]), z+float32(v*b[2]), u+float32(v*b[3])
 			}
 			sums0[c], sums0[c+1], sums0[c+2], sums0[c+3] = x, y, z, u
 		}
@@ -121,8 +121,8 @@ func tileF32Generic(t *tileF32, rows int) {
 		x1, y1, z1, u1 := start1[c], start1[c+1], start1[c+2], start1[c+3]
 		for i, v := range a0 {
 			b, s := w[i*panelColumns+c:][:4], a1[i]
-			x0, y0, z0, u0 = x0+v*b[0], y0+v*b[1], z0+v*b[2], u0+v*b[3]
-			x1, y1, z1, u1 = x1+s*b[0], y1+s*b[1], z1+s*b[2], u1+s*b[3]
+			x0, y0, z0, u0 = x0+float32(v*b[0]), y0+float32(v*b[1]), z0+float32(v*b[2]), u0+float32(v*b[3])
+			x1, y1, z1, u1 = x1+float32(s*b[0]), y1+float32(s*b[1]), z1+float32(s*b[2]), u1+float32(s*b[3])
 		}
 		sums0[c], sums0[c+1], sums0[c+2], sums0[c+3] = x0, y0, z0, u0
 		sums1[c], sums1[c+1], sums1[c+2], sums1[c+3] = x1, y1, z1, u1

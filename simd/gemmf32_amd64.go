@@ -142,7 +142,3 @@ func tileF32x2x16AVX2(t *tileF32)
 
 //go:noescape
 func tileF32x1x16AVX2(t *tileF32)
-
-func packPanelF32(panel, src []float32, columns, k, stride int) {
-	packPanelF32Generic(panel, src, columns, k, stride)
-}

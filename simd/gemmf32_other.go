@@ -9,7 +9,3 @@ func tilePanelsF32(cpu.Level) int { return 1 }
 func tileRowsF32(_ cpu.Level, left int) int { return min(left, genericRowsF32) }
 
 func runTileF32(_ cpu.Level, t *tileF32, rows, _ int) { tileF32Generic(t, rows) }
-
-func packPanelF32(panel, src []float32, columns, k, stride int) {
-	packPanelF32Generic(panel, src, columns, k, stride)
-}

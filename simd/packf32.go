@@ -36,9 +36,24 @@ func PackF32(dst, src []float32, n, k, stride int) {
 	}
 }
 
-// packPanelF32Generic transposes columns rows of src into a panel.
-func packPanelF32Generic(panel, src []float32, columns, k, stride int) {
-	for c := range columns {
+// packPanelF32 transposes columns rows of src into a panel. Eight rows at a time are read side by side, so
+// that what is written lies together.
+func packPanelF32(panel, src []float32, columns, k, stride int) {
+	const side = 8
+	c := 0
+	for ; c+side <= columns; c += side {
+		var rows [side][]float32
+		for r := range rows {
+			rows[r] = src[(c+r)*stride:][:k]
+		}
+		r0, r1, r2, r3 := rows[0], rows[1][:k], rows[2][:k], rows[3][:k]
+		r4, r5, r6, r7 := rows[4][:k], rows[5][:k], rows[6][:k], rows[7][:k]
+		for i := range r0 {
+			to := (*[side]float32)(panel[i*panelColumns+c:])
+			*to = [side]float32{r0[i], r1[i], r2[i], r3[i], r4[i], r5[i], r6[i], r7[i]}
+		}
+	}
+	for ; c < columns; c++ {
 		for i, v := range src[c*stride:][:k] {
 			panel[i*panelColumns+c] = v
 		}

@@ -10,6 +10,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+
+	"github.com/maida-ai/gomai/simd"
 )
 
 // Encoder is a loaded model. It is immutable and safe for concurrent use.
@@ -32,11 +34,10 @@ type layer struct {
 	outputNorm             norm
 }
 
-// linear is y = x weight^T + bias, with the weight as PyTorch stores it.
+// linear is y = x weight^T + bias, with a weight (out, in), as PyTorch has it.
 type linear struct {
-	weight  []float32 // (out, in)
-	bias    []float32 // (out,)
-	in, out int
+	weight packed
+	bias   []float32 // (out,)
 }
 
 // norm is a layer normalisation.
@@ -60,7 +61,7 @@ func (e *Encoder) Sum() [32]byte { return e.sum }
 // Errors: a wrong number of ids, an id outside the vocabulary, a hidden of another length; ctx.Err()
 // soon after ctx is done: it is asked every few 100 microseconds. hidden is then unchanged.
 // Cost:   runs on the caller's goroutine; allocates only when more calls, or more tokens, run at once
-// than before: 4*(5*HiddenSize+IntermediateSize) bytes a token, which are kept for later calls.
+// than before: about 4*(6*HiddenSize+IntermediateSize) bytes a token, which are kept for later calls.
 // Exact:  the same bits for the same ids, whatever runs beside it.
 func (e *Encoder) Forward(ctx context.Context, ids []int32, hidden []float32) error {
 	c := &e.config
@@ -108,7 +109,7 @@ func (e *Encoder) layer(ctx context.Context, l *layer, w *workspace) error {
 	if err := l.key.apply(ctx, w.hidden, w.key, w.tokens); err != nil {
 		return err
 	}
-	if err := l.value.applyTransposed(ctx, w.hidden, w.value, w.tokens, w.stride); err != nil {
+	if err := l.value.apply(ctx, w.hidden, w.value, w.tokens); err != nil {
 		return err
 	}
 	if err := e.attend(ctx, w); err != nil {
@@ -121,11 +122,11 @@ func (e *Encoder) layer(ctx context.Context, l *layer, w *workspace) error {
 	if err := l.up.apply(ctx, w.hidden, w.up, w.tokens); err != nil {
 		return err
 	}
-	for i := 0; i < len(w.up); i += l.up.out {
+	for i := 0; i < len(w.up); i += l.up.weight.n {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		e.activate(w.up[i : i+l.up.out])
+		e.activate(w.up[i : i+l.up.weight.n])
 	}
 	if err := l.down.apply(ctx, w.up, w.query, w.tokens); err != nil {
 		return err
@@ -138,19 +139,21 @@ func (e *Encoder) layer(ctx context.Context, l *layer, w *workspace) error {
 func (e *Encoder) attend(ctx context.Context, w *workspace) error {
 	h, d := e.config.HiddenSize, e.config.HiddenSize/e.config.Heads
 	scale := float32(1 / math.Sqrt(float64(d)))
+	keys := packed{w.keys, w.tokens, d}
+	values := packed{w.values, d, w.tokens}
 	for head := 0; head < h; head += d {
+		simd.PackF32(keys.w, w.key[head:], w.tokens, d, h)
+		simd.PackColumnsF32(values.w, w.value[head:], d, w.tokens, h)
 		for i := 0; i < w.tokens; i += rowTile {
 			rows := min(rowTile, w.tokens-i)
-			// scores (rows, tokens), then attended (rows, d); value holds V transposed.
-			err := gemm(ctx, rows, w.tokens, d, scale, w.query[i*h+head:], h, w.key[head:], h, 0, w.scores, w.stride)
-			if err != nil {
+			// scores (rows, tokens), then attended (rows, d).
+			if err := gemm(ctx, rows, w.query[i*h+head:], h, keys, nil, w.scores, w.tokens); err != nil {
 				return err
 			}
 			for r := range rows {
-				softmax(w.scores[r*w.stride:][:w.tokens])
+				softmax(w.scores[r*w.tokens:][:w.tokens], scale)
 			}
-			err = gemm(ctx, rows, d, w.tokens, 1, w.scores, w.stride, w.value[head*w.stride:], w.stride, 0, w.attended[i*h+head:], h)
-			if err != nil {
+			if err := gemm(ctx, rows, w.scores, w.tokens, values, nil, w.attended[i*h+head:], h); err != nil {
 				return err
 			}
 		}
@@ -158,22 +161,22 @@ func (e *Encoder) attend(ctx context.Context, w *workspace) error {
 	return nil
 }
 
-// softmax makes x a distribution, in place. The largest score is taken off first, so nothing
-// overflows.
-func softmax(x []float32) {
+// softmax makes a distribution of x times scale, in place. The largest score is taken off first, so
+// nothing overflows.
+func softmax(x []float32, scale float32) {
 	top := x[0]
 	for _, v := range x {
 		top = max(top, v)
 	}
 	var sum float64
 	for i, v := range x {
-		f := math.Exp(float64(v - top))
+		f := math.Exp(float64((v - top) * scale))
 		x[i] = float32(f)
 		sum += f
 	}
-	scale := float32(1 / sum)
+	share := float32(1 / sum)
 	for i := range x {
-		x[i] *= scale
+		x[i] *= share
 	}
 }
 

@@ -12,11 +12,13 @@ import (
 
 	"github.com/maida-ai/gomai/models/modelfile"
 	"github.com/maida-ai/gomai/models/safetensors"
+	"github.com/maida-ai/gomai/simd"
 )
 
-// Load makes an encoder of c and the tensors of f. F32 weights that start on a cache line, and the
-// embeddings in any case, are used where they lie in f, without a copy, so f must stay open as long
-// as the encoder is used; F16 and BF16 are converted. Every weight is read once: to find NaN and infinity, which would silently spoil vectors, and for Sum.
+// Load makes an encoder of c and the tensors of f. F32 embeddings are used where they lie in f, without a
+// copy, so f must stay open as long as the encoder is used; F16 and BF16 are converted. The weights of the
+// layers are copied, in the order in which they are multiplied. Every weight is read once: to find NaN and
+// infinity, which would silently spoil vectors, and for Sum.
 // A missing tensor, one of another shape and a weight that is not finite are a *modelfile.Error that
 // names the tensor.
 func Load(c Config, f *safetensors.File) (*Encoder, error) {
@@ -72,10 +74,12 @@ type loader struct {
 
 func (l *loader) linear(name string, out, in int) linear {
 	weight := l.tensor(name+".weight", out, in)
-	if !isAligned(weight) {
-		weight = append(aligned(len(weight))[:0], weight...)
+	if l.err != nil {
+		return linear{}
 	}
-	return linear{weight: weight, bias: l.tensor(name+".bias", out), in: in, out: out}
+	w := aligned(simd.PackedF32Size(out, in))
+	simd.PackF32(w, weight, out, in, in)
+	return linear{weight: packed{w, out, in}, bias: l.tensor(name+".bias", out)}
 }
 
 func (l *loader) norm(name string, c Config) norm {
