@@ -250,3 +250,21 @@ func TestAMXBroken(t *testing.T) {
 		t.Error("the product after falling back differs from the definition")
 	}
 }
+
+// FuzzAMXGemm holds the products on tiles, where there are any, against plain Go.
+func FuzzAMXGemm(f *testing.F) {
+	f.Add(uint64(1), uint8(1), uint8(1), uint16(1))
+	f.Add(uint64(2), uint8(100), uint8(70), uint16(700))
+	f.Add(uint64(3), uint8(8), uint8(250), uint16(0))
+	f.Fuzz(func(t *testing.T, seed uint64, m8, n8 uint8, k16 uint16) {
+		atAMX(t)
+		m, n, k := int(m8%150), int(n8), int(k16%1000)
+		newEpilogueCase(rand.New(rand.NewPCG(seed, 1)), m, n, k).check(t)
+		p := newProductI8(rand.New(rand.NewPCG(seed, 2)), m, n, k)
+		got := make([]int32, m*n)
+		GemmU8I8(got, p.a, p.w, m, n, k)
+		if !slices.Equal(got, p.want) {
+			t.Error("GemmU8I8 differs from the definition")
+		}
+	})
+}

@@ -3,7 +3,6 @@
 package simd
 
 import (
-	"slices"
 	"unsafe"
 
 	"github.com/maida-ai/gomai/internal/cpu"
@@ -18,12 +17,16 @@ func init() {
 
 // adoptAMX disables AMX if one of its products differs from plain Go's.
 func adoptAMX(productI8 func(*gemmI8, *output), productBF16 func(dst []float32, a, w []BFloat16, m, n, k int)) {
-	const m, n, k = 40, 17, 65 // a block and a strip of rows, two panels, two steps
-	switch {
-	case !agreesI8(productI8, m, n, k):
-		cpu.Disable(cpu.AMX, "on this machine its int8 matrix product differs from plain Go's")
-	case gemmBF16Code.Level() == cpu.AMX && !agreesBF16(productBF16, m, n, k):
-		cpu.Disable(cpu.AMX, "on this machine its bfloat16 matrix product differs from plain Go's")
+	const n, k = 17, 65              // two panels, two steps
+	for _, m := range []int{17, 1} { // a block and a strip of rows
+		if !agreesI8(productI8, m, n, k) {
+			cpu.Disable(cpu.AMX, "on this machine its int8 matrix product differs from plain Go's")
+			return
+		}
+		if gemmBF16Code.Level() == cpu.AMX && !agreesBF16(productBF16, m, n, k) {
+			cpu.Disable(cpu.AMX, "on this machine its bfloat16 matrix product differs from plain Go's")
+			return
+		}
 	}
 }
 
@@ -40,12 +43,12 @@ func agreesI8(product func(*gemmI8, *output), m, n, k int) bool {
 	PackI8(g.w, w, n, k)
 	got := make([]int32, m*n)
 	product(&g, &output{kind: toI32, dst: unsafe.Pointer(&got[0]), n: n})
-	for i := range got {
-		var want int32
-		for l := range k {
-			want += int32(a[i/n*k+l]) * int32(w[i%n*k+l])
+	for i, sum := range got {
+		row, column := a[i/n*k:][:k], w[i%n*k:][:k]
+		for l, v := range row {
+			sum -= int32(v) * int32(column[l])
 		}
-		if got[i] != want {
+		if sum != 0 {
 			return false
 		}
 	}
@@ -64,8 +67,16 @@ func agreesBF16(product func(dst []float32, a, w []BFloat16, m, n, k int), m, n,
 	packedA, packedW := make([]BFloat16, PackedBF16Size(m, k)), make([]BFloat16, PackedBF16Size(n, k))
 	PackRowsBF16(packedA, a, m, k)
 	PackWeightsBF16(packedW, w, n, k)
-	got, want := make([]float32, m*n), make([]float32, m*n)
+	got := make([]float32, m*n)
 	product(got, packedA, packedW, m, n, k)
-	gemmBF16Generic(want, packedA, packedW, m, n, k)
-	return slices.Equal(got, want)
+	for i, sum := range got {
+		row, column := a[i/n*k:][:k], w[i%n*k:][:k]
+		for l, v := range row {
+			sum -= widenBF16(v) * widenBF16(column[l])
+		}
+		if sum != 0 {
+			return false
+		}
+	}
+	return true
 }

@@ -1,6 +1,9 @@
 package simd
 
-import "unsafe"
+import (
+	"encoding/binary"
+	"unsafe"
+)
 
 // Packed weights have one layout on all levels, so that a file of them serves every machine:
 //
@@ -112,11 +115,7 @@ func PackU8(dst, src []uint8, m, k int) {
 	if m < 0 || k < 0 || len(src) != m*k || len(dst) != PackedU8Size(m, k) {
 		panic("simd: PackU8: lengths do not match m and k")
 	}
-	if activations().tiles {
-		packTiles(dst, src, m, k)
-		return
-	}
-	packRows(dst, m, k, func(row, i int) uint8 { return src[row*k+i] })
+	packRows(dst, src, m, k, 0)
 }
 
 // PackI8U8 orders signed activations for the int8 matrix products at the level that runs: stored with
@@ -129,44 +128,70 @@ func PackI8U8(dst []uint8, src []int8, m, k int) {
 	if m < 0 || k < 0 || len(src) != m*k || len(dst) != PackedU8Size(m, k) {
 		panic("simd: PackI8U8: lengths do not match m and k")
 	}
-	if activations().tiles {
-		packTiles(dst, unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(src))), len(src)), m, k)
-		for i := range dst {
-			dst[i] ^= 0x80 // padding too, which zeros in the weights cancel
-		}
+	packRows(dst, unsafe.Slice((*uint8)(unsafe.Pointer(unsafe.SliceData(src))), len(src)), m, k, 0x80)
+}
+
+// packRows orders bytes, of which the bits of flip are inverted.
+func packRows(dst, src []uint8, m, k int, flip uint8) {
+	if k == 0 {
 		return
 	}
-	packRows(dst, m, k, func(row, i int) uint8 { return uint8(src[row*k+i]) ^ 0x80 })
-}
-
-// packTiles orders bytes for tiles: of each block of rows one tile after the other.
-func packTiles(dst, src []uint8, m, k int) {
 	l := activations()
 	clear(dst)
 	for row := range m {
-		from := src[row*k : (row+1)*k]
-		to := row/l.rows*l.blockBytes(k) + row%l.rows*kMultiple
-		for len(from) > 0 {
-			n := copy(dst[to:to+kMultiple], from)
-			from, to = from[n:], to+l.rows*kMultiple
+		from, block := src[row*k:(row+1)*k], dst[row/l.rows*l.blockBytes(k):]
+		switch {
+		case l.tiles:
+			packTileRow(block[row%l.rows*kMultiple:], from, l.rows*kMultiple, flip)
+		case l.words:
+			packWords(block[row%l.rows*8:], from, l.rows*8, flip)
+		default:
+			packBytes(block[row%l.rows*4:], from, l.rows*4, flip)
 		}
 	}
 }
 
-func packRows(dst []uint8, m, k int, at func(row, i int) uint8) {
-	l := activations()
-	clear(dst)
-	step := 4 * l.elementBytes()
-	for row := range m {
-		first := row/l.rows*l.blockBytes(k) + row%l.rows*step
-		for i := range k {
-			to := first + i/4*step*l.rows
-			if l.words {
-				dst[to+2*wordOrder[i%4]] = at(row, i)
-			} else {
-				dst[to+i%4] = at(row, i)
+// packTileRow puts each 64 bytes of a row step bytes after the ones before.
+func packTileRow(dst, row []uint8, step int, flip uint8) {
+	for {
+		n := copy(dst[:kMultiple], row)
+		if flip != 0 {
+			for i := range dst[:n] {
+				dst[i] ^= flip
 			}
 		}
+		if row = row[n:]; len(row) == 0 {
+			return
+		}
+		dst = dst[step:]
+	}
+}
+
+// packBytes puts each four bytes of a row step bytes after the ones before.
+func packBytes(dst, row []uint8, step int, flip uint8) {
+	flips := uint32(flip) * 0x01010101
+	to := 0
+	for ; len(row) >= 4; row = row[4:] {
+		binary.LittleEndian.PutUint32(dst[to:], binary.LittleEndian.Uint32(row)^flips)
+		to += step
+	}
+	for i, v := range row {
+		dst[to+i] = v ^ flip
+	}
+}
+
+// packWords puts each four bytes of a row, as words in the order 0, 2, 1, 3, step bytes after the ones
+// before.
+func packWords(dst, row []uint8, step int, flip uint8) {
+	flips := uint32(flip) * 0x01010101
+	to := 0
+	for ; len(row) >= 4; row = row[4:] {
+		v := uint64(binary.LittleEndian.Uint32(row) ^ flips)
+		binary.LittleEndian.PutUint64(dst[to:], v&0xff|v>>16&0xff<<16|v>>8&0xff<<32|v>>24<<48)
+		to += step
+	}
+	for i, v := range row {
+		dst[to+2*wordOrder[i]] = v ^ flip
 	}
 }
 
