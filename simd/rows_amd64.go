@@ -5,10 +5,11 @@ package simd
 import "github.com/maida-ai/gomai/internal/cpu"
 
 // A call of assembly cannot be preempted: the garbage collector waits for it. This much memory takes
-// less than 100 us even where it comes in at 10 GB/s, and so do this many short rows.
+// less than 100 us even where it comes in at 10 GB/s, and so do this many rows that are too short for
+// their memory to matter.
 const (
 	callBytes = 1 << 20
-	callRows  = 1 << 13
+	callRows  = 1 << 11
 )
 
 // Rows are asked for so many bytes before they are read: the hardware's own prefetching does not follow

@@ -11,6 +11,7 @@ import (
 // and each row of a matrix.
 func hamming(c *build.Context) {
 	bitCounts(c)
+	firstWords(c)
 	for _, h := range []struct {
 		level  string
 		vector func() reg.VecVirtual
@@ -68,16 +69,6 @@ func bitCounts(c *build.Context) {
 	c.DataAttributes(attr.RODATA | attr.NOPTR)
 	c.AddDatum(0, operand.U64(0x0302020102010100))
 	c.AddDatum(8, operand.U64(0x0403030203020201))
-	// Words of ones, then of zeros: read n words before the middle, it keeps n.
-	c.StaticGlobal("firstWords")
-	c.DataAttributes(attr.RODATA | attr.NOPTR)
-	for i := range 8 {
-		word := ^operand.U64(0)
-		if i >= 4 {
-			word = 0
-		}
-		c.AddDatum(8*i, word)
-	}
 }
 
 // firstOf returns what loads the first n words of a vector, n less than it has, and zeros after them.
@@ -87,13 +78,7 @@ func firstOf(c *build.Context, n reg.GPVirtual, vector func() reg.VecVirtual) fu
 		k := firstBits(c, n)
 		return func(m operand.Mem, x reg.VecVirtual) { c.VMOVDQU64_Z(m, k, x) }
 	}
-	offset := c.GP64()
-	c.LEAQ(operand.NewDataAddr(operand.NewStaticSymbol("firstWords"), 32), offset)
-	bytes := c.GP64()
-	c.MOVQ(n, bytes)
-	c.SHLQ(operand.Imm(3), bytes)
-	c.SUBQ(bytes, offset)
-	c.VMOVDQU(operand.Mem{Base: offset}, mask)
+	keepFirst(c, n, 3, mask)
 	return func(m operand.Mem, x reg.VecVirtual) { c.VPMASKMOVQ(m, mask, x) }
 }
 

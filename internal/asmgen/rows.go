@@ -300,13 +300,8 @@ func (r rowsFloat) addToMemory(c *build.Context, q, x reg.VecVirtual, to reg.GPV
 
 // loadFirst loads the first 1 to 7 elements of the query and of the row, zeros after them.
 func (r rowsFloat) loadFirst(c *build.Context, s scan, n reg.GPVirtual, halves operand.Mem, q, x reg.VecVirtual) {
-	table, mask := c.GP64(), c.YMM()
-	c.LEAQ(operand.NewDataAddr(operand.NewStaticSymbol("firstWords"), 32), table)
-	offset := c.GP64()
-	c.MOVQ(n, offset)
-	c.SHLQ(operand.Imm(2), offset)
-	c.SUBQ(offset, table)
-	c.VMOVDQU(operand.Mem{Base: table}, mask)
+	mask := c.YMM()
+	keepFirst(c, n, 2, mask)
 	c.VMASKMOVPS(operand.Mem{Base: s.q}, mask, q)
 	if r.bytes == 4 {
 		c.VMASKMOVPS(s.at(s.row, 0, 0), mask, x)
@@ -325,8 +320,7 @@ func (r rowsFloat) loadFirst(c *build.Context, s scan, n reg.GPVirtual, halves o
 	c.VCVTPH2PS(halves, x)
 }
 
-// firstWords writes a table of 8 words of ones and 8 of zeros, once a file: read n words before its
-// middle, it keeps n.
+// firstWords writes a table of 32 bytes of ones and 32 of zeros, once a file.
 func firstWords(c *build.Context) {
 	c.StaticGlobal("firstWords")
 	c.DataAttributes(attr.RODATA | attr.NOPTR)
@@ -337,4 +331,14 @@ func firstWords(c *build.Context) {
 		}
 		c.AddDatum(8*i, word)
 	}
+}
+
+// keepFirst makes the mask of the first n words of 1<<shift bytes.
+func keepFirst(c *build.Context, n reg.GPVirtual, shift int, mask reg.VecVirtual) {
+	middle, bytes := c.GP64(), c.GP64()
+	c.LEAQ(operand.NewDataAddr(operand.NewStaticSymbol("firstWords"), 32), middle)
+	c.MOVQ(n, bytes)
+	c.SHLQ(operand.U8(shift), bytes)
+	c.SUBQ(bytes, middle)
+	c.VMOVDQU(operand.Mem{Base: middle}, mask)
 }
