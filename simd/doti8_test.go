@@ -178,18 +178,27 @@ func FuzzReductionsI8(f *testing.F) {
 	})
 }
 
-// benchLevels runs f at every level at which the primitive has code of its own.
+// benchLevels runs f with all code that the primitive has, and says which it is.
 func benchLevels(b *testing.B, p *cpu.Primitive, size string, f func()) {
+	ran := map[cpu.Variant]bool{}
 	for _, l := range cpu.Levels() {
-		restore := cpu.Use(l, 0)
-		if p.Level() == l {
-			b.Run(p.Name+"/"+l.String()+"/"+size, func(b *testing.B) {
-				for b.Loop() {
-					f()
-				}
-			})
+		for _, hide := range []cpu.Feature{0, cpu.Available()} {
+			restore := cpu.Use(l, hide)
+			v := p.Variant()
+			name := p.Name + "/" + v.Level.String()
+			if v.Needs != 0 {
+				name += "+" + v.Needs.String()
+			}
+			if !ran[v] {
+				b.Run(name+"/"+size, func(b *testing.B) {
+					for b.Loop() {
+						f()
+					}
+				})
+			}
+			ran[v] = true
+			restore()
 		}
-		restore()
 	}
 }
 

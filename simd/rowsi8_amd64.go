@@ -8,7 +8,7 @@ import "github.com/maida-ai/gomai/internal/cpu"
 // would only drive out other lines. Matrices that are larger than most caches come from memory.
 func aheadI8(bytes int) int {
 	if bytes > 16<<20 {
-		return 16384
+		return 12288
 	}
 	return 2048
 }

@@ -70,15 +70,18 @@ group:
 	VMOVDQA64 Z3, Z5
 	VMOVDQA64 Z3, Z6
 	VMOVDQA64 Z3, Z7
-	MOVQ      CX, R10
 	MOVQ      R12, R13
 	TESTQ     R13, R13
 	JE        row0Rest
 
 row0Block:
 	PREFETCHT0 (R11)
+	PREFETCHT0 (R11)(DI*1)
+	VMOVDQU64  (R10), Z1
 	VPXORQ     (R8), Z0, Z2
-	VPDPBUSD   (R10), Z2, Z4
+	VPDPBUSD   Z1, Z2, Z4
+	VPXORQ     (R8)(DI*1), Z0, Z2
+	VPDPBUSD   Z1, Z2, Z5
 	ADDQ       $0x00000040, R10
 	ADDQ       $0x00000040, R8
 	ADDQ       $0x00000040, R11
@@ -89,41 +92,20 @@ row0Rest:
 	TESTQ      R9, R9
 	JE         row0Done
 	PREFETCHT0 (R11)
+	PREFETCHT0 (R11)(DI*1)
 	VMOVDQU8.Z (R10), K1, Z1
 	VMOVDQU8.Z (R8), K1, Z2
 	VPXORQ     Z2, Z0, Z2
 	VPDPBUSD   Z1, Z2, Z4
-	ADDQ       R9, R8
-	ADDQ       R9, R11
-
-row0Done:
-	MOVQ  CX, R10
-	MOVQ  R12, R13
-	TESTQ R13, R13
-	JE    row1Rest
-
-row1Block:
-	PREFETCHT0 (R11)
-	VPXORQ     (R8), Z0, Z2
-	VPDPBUSD   (R10), Z2, Z5
-	ADDQ       $0x00000040, R10
-	ADDQ       $0x00000040, R8
-	ADDQ       $0x00000040, R11
-	DECQ       R13
-	JNE        row1Block
-
-row1Rest:
-	TESTQ      R9, R9
-	JE         row1Done
-	PREFETCHT0 (R11)
-	VMOVDQU8.Z (R10), K1, Z1
-	VMOVDQU8.Z (R8), K1, Z2
+	VMOVDQU8.Z (R8)(DI*1), K1, Z2
 	VPXORQ     Z2, Z0, Z2
 	VPDPBUSD   Z1, Z2, Z5
 	ADDQ       R9, R8
 	ADDQ       R9, R11
 
-row1Done:
+row0Done:
+	ADDQ  DI, R8
+	ADDQ  DI, R11
 	MOVQ  CX, R10
 	MOVQ  R12, R13
 	TESTQ R13, R13
@@ -131,8 +113,12 @@ row1Done:
 
 row2Block:
 	PREFETCHT0 (R11)
+	PREFETCHT0 (R11)(DI*1)
+	VMOVDQU64  (R10), Z1
 	VPXORQ     (R8), Z0, Z2
-	VPDPBUSD   (R10), Z2, Z6
+	VPDPBUSD   Z1, Z2, Z6
+	VPXORQ     (R8)(DI*1), Z0, Z2
+	VPDPBUSD   Z1, Z2, Z7
 	ADDQ       $0x00000040, R10
 	ADDQ       $0x00000040, R8
 	ADDQ       $0x00000040, R11
@@ -143,41 +129,20 @@ row2Rest:
 	TESTQ      R9, R9
 	JE         row2Done
 	PREFETCHT0 (R11)
+	PREFETCHT0 (R11)(DI*1)
 	VMOVDQU8.Z (R10), K1, Z1
 	VMOVDQU8.Z (R8), K1, Z2
 	VPXORQ     Z2, Z0, Z2
 	VPDPBUSD   Z1, Z2, Z6
-	ADDQ       R9, R8
-	ADDQ       R9, R11
-
-row2Done:
-	MOVQ  CX, R10
-	MOVQ  R12, R13
-	TESTQ R13, R13
-	JE    row3Rest
-
-row3Block:
-	PREFETCHT0 (R11)
-	VPXORQ     (R8), Z0, Z2
-	VPDPBUSD   (R10), Z2, Z7
-	ADDQ       $0x00000040, R10
-	ADDQ       $0x00000040, R8
-	ADDQ       $0x00000040, R11
-	DECQ       R13
-	JNE        row3Block
-
-row3Rest:
-	TESTQ      R9, R9
-	JE         row3Done
-	PREFETCHT0 (R11)
-	VMOVDQU8.Z (R10), K1, Z1
-	VMOVDQU8.Z (R8), K1, Z2
+	VMOVDQU8.Z (R8)(DI*1), K1, Z2
 	VPXORQ     Z2, Z0, Z2
 	VPDPBUSD   Z1, Z2, Z7
 	ADDQ       R9, R8
 	ADDQ       R9, R11
 
-row3Done:
+row2Done:
+	ADDQ          DI, R8
+	ADDQ          DI, R11
 	VPUNPCKHDQ    Z5, Z4, Z1
 	VPUNPCKLDQ    Z5, Z4, Z4
 	VPADDD        Z1, Z4, Z4
@@ -256,15 +221,18 @@ group:
 	VMOVDQA Y4, Y6
 	VMOVDQA Y4, Y7
 	VMOVDQA Y4, Y8
-	MOVQ    CX, R10
 	MOVQ    R12, R13
 	TESTQ   R13, R13
 	JE      row0Rest
 
 row0Block:
 	PREFETCHT0 (R11)
+	PREFETCHT0 (R11)(DI*1)
+	VMOVDQU    (R10), Y2
 	VPXOR      (R8), Y0, Y3
-	BYTE       $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0x2a // VPDPBUSD (R10), Y3, Y5
+	BYTE       $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xea // VPDPBUSD Y2, Y3, Y5
+	VPXOR      (R8)(DI*1), Y0, Y3
+	BYTE       $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf2 // VPDPBUSD Y2, Y3, Y6
 	ADDQ       $0x00000020, R10
 	ADDQ       $0x00000020, R8
 	ADDQ       $0x00000020, R11
@@ -277,41 +245,18 @@ row0Rest:
 	LEAQ       -32(R10)(R9*1), R10
 	LEAQ       -32(R8)(R9*1), R8
 	PREFETCHT0 (R11)
+	PREFETCHT0 (R11)(DI*1)
 	VPAND      (R10), Y1, Y2
 	VPXOR      (R8), Y0, Y3
 	BYTE       $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xea // VPDPBUSD Y2, Y3, Y5
-	ADDQ       $0x00000020, R8
-	ADDQ       R9, R11
-
-row0Done:
-	MOVQ  CX, R10
-	MOVQ  R12, R13
-	TESTQ R13, R13
-	JE    row1Rest
-
-row1Block:
-	PREFETCHT0 (R11)
-	VPXOR      (R8), Y0, Y3
-	BYTE       $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0x32 // VPDPBUSD (R10), Y3, Y6
-	ADDQ       $0x00000020, R10
-	ADDQ       $0x00000020, R8
-	ADDQ       $0x00000020, R11
-	DECQ       R13
-	JNE        row1Block
-
-row1Rest:
-	TESTQ      R9, R9
-	JE         row1Done
-	LEAQ       -32(R10)(R9*1), R10
-	LEAQ       -32(R8)(R9*1), R8
-	PREFETCHT0 (R11)
-	VPAND      (R10), Y1, Y2
-	VPXOR      (R8), Y0, Y3
+	VPXOR      (R8)(DI*1), Y0, Y3
 	BYTE       $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xf2 // VPDPBUSD Y2, Y3, Y6
 	ADDQ       $0x00000020, R8
 	ADDQ       R9, R11
 
-row1Done:
+row0Done:
+	ADDQ  DI, R8
+	ADDQ  DI, R11
 	MOVQ  CX, R10
 	MOVQ  R12, R13
 	TESTQ R13, R13
@@ -319,8 +264,12 @@ row1Done:
 
 row2Block:
 	PREFETCHT0 (R11)
+	PREFETCHT0 (R11)(DI*1)
+	VMOVDQU    (R10), Y2
 	VPXOR      (R8), Y0, Y3
-	BYTE       $0xc4; BYTE $0xc2; BYTE $0x65; BYTE $0x50; BYTE $0x3a // VPDPBUSD (R10), Y3, Y7
+	BYTE       $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xfa // VPDPBUSD Y2, Y3, Y7
+	VPXOR      (R8)(DI*1), Y0, Y3
+	BYTE       $0xc4; BYTE $0x62; BYTE $0x65; BYTE $0x50; BYTE $0xc2 // VPDPBUSD Y2, Y3, Y8
 	ADDQ       $0x00000020, R10
 	ADDQ       $0x00000020, R8
 	ADDQ       $0x00000020, R11
@@ -333,41 +282,18 @@ row2Rest:
 	LEAQ       -32(R10)(R9*1), R10
 	LEAQ       -32(R8)(R9*1), R8
 	PREFETCHT0 (R11)
+	PREFETCHT0 (R11)(DI*1)
 	VPAND      (R10), Y1, Y2
 	VPXOR      (R8), Y0, Y3
 	BYTE       $0xc4; BYTE $0xe2; BYTE $0x65; BYTE $0x50; BYTE $0xfa // VPDPBUSD Y2, Y3, Y7
-	ADDQ       $0x00000020, R8
-	ADDQ       R9, R11
-
-row2Done:
-	MOVQ  CX, R10
-	MOVQ  R12, R13
-	TESTQ R13, R13
-	JE    row3Rest
-
-row3Block:
-	PREFETCHT0 (R11)
-	VPXOR      (R8), Y0, Y3
-	BYTE       $0xc4; BYTE $0x42; BYTE $0x65; BYTE $0x50; BYTE $0x02 // VPDPBUSD (R10), Y3, Y8
-	ADDQ       $0x00000020, R10
-	ADDQ       $0x00000020, R8
-	ADDQ       $0x00000020, R11
-	DECQ       R13
-	JNE        row3Block
-
-row3Rest:
-	TESTQ      R9, R9
-	JE         row3Done
-	LEAQ       -32(R10)(R9*1), R10
-	LEAQ       -32(R8)(R9*1), R8
-	PREFETCHT0 (R11)
-	VPAND      (R10), Y1, Y2
-	VPXOR      (R8), Y0, Y3
+	VPXOR      (R8)(DI*1), Y0, Y3
 	BYTE       $0xc4; BYTE $0x62; BYTE $0x65; BYTE $0x50; BYTE $0xc2 // VPDPBUSD Y2, Y3, Y8
 	ADDQ       $0x00000020, R8
 	ADDQ       R9, R11
 
-row3Done:
+row2Done:
+	ADDQ         DI, R8
+	ADDQ         DI, R11
 	VPUNPCKHDQ   Y6, Y5, Y2
 	VPUNPCKLDQ   Y6, Y5, Y5
 	VPADDD       Y2, Y5, Y5
