@@ -42,7 +42,7 @@ loop:
 	VADDPS  Z4, Z3, Z3
 	ADDQ    $+256, AX
 	ADDQ    $+256, CX
-	SUBQ    $0x40, DX
+	SUBQ    $+64, DX
 	CMPQ    DX, $0x40
 	JGE     loop
 
@@ -136,7 +136,7 @@ loop:
 	VADDPS  Y8, Y7, Y7
 	ADDQ    $+256, AX
 	ADDQ    $+256, CX
-	SUBQ    $0x40, DX
+	SUBQ    $+64, DX
 	CMPQ    DX, $0x40
 	JGE     loop
 
@@ -270,7 +270,7 @@ loop:
 	VADDPS  Z4, Z3, Z3
 	ADDQ    $+256, AX
 	ADDQ    $+256, CX
-	SUBQ    $0x40, DX
+	SUBQ    $+64, DX
 	CMPQ    DX, $0x40
 	JGE     loop
 
@@ -376,7 +376,7 @@ loop:
 	VADDPS  Y8, Y7, Y7
 	ADDQ    $+256, AX
 	ADDQ    $+256, CX
-	SUBQ    $0x40, DX
+	SUBQ    $+64, DX
 	CMPQ    DX, $0x40
 	JGE     loop
 

@@ -14,11 +14,6 @@ DATA halfMasks<>+48(SB)/8, $0x0000000000000000
 DATA halfMasks<>+56(SB)/8, $0x0000000000000000
 GLOBL halfMasks<>(SB), RODATA|NOPTR, $64
 
-DATA bfloat16<>+0(SB)/4, $0x00000001
-DATA bfloat16<>+4(SB)/4, $0x00007fff
-DATA bfloat16<>+8(SB)/4, $0x00000040
-GLOBL bfloat16<>(SB), RODATA|NOPTR, $12
-
 // func dotF16AVX512(a *uint16, b *uint16, n int) float32
 // Requires: AVX, AVX512F, BMI2, SSE
 TEXT ·dotF16AVX512(SB), NOSPLIT|NOFRAME, $0-28
@@ -51,7 +46,7 @@ loop:
 	VADDPS    Z4, Z3, Z3
 	ADDQ      $+128, AX
 	ADDQ      $+128, CX
-	SUBQ      $0x40, DX
+	SUBQ      $+64, DX
 	CMPQ      DX, $0x40
 	JGE       loop
 
@@ -153,7 +148,7 @@ loop:
 	VADDPS    Y8, Y7, Y7
 	ADDQ      $+128, AX
 	ADDQ      $+128, CX
-	SUBQ      $0x40, DX
+	SUBQ      $+64, DX
 	CMPQ      DX, $0x40
 	JGE       loop
 
@@ -320,7 +315,7 @@ loop:
 	VADDPS    Z4, Z3, Z3
 	ADDQ      $+128, AX
 	ADDQ      $+128, CX
-	SUBQ      $0x40, DX
+	SUBQ      $+64, DX
 	CMPQ      DX, $0x40
 	JGE       loop
 
@@ -446,7 +441,7 @@ loop:
 	VADDPS    Y8, Y7, Y7
 	ADDQ      $+128, AX
 	ADDQ      $+128, CX
-	SUBQ      $0x40, DX
+	SUBQ      $+64, DX
 	CMPQ      DX, $0x40
 	JGE       loop
 
@@ -617,7 +612,7 @@ loop:
 	VADDPS    Z4, Z3, Z3
 	ADDQ      $+128, AX
 	ADDQ      $+256, CX
-	SUBQ      $0x40, DX
+	SUBQ      $+64, DX
 	CMPQ      DX, $0x40
 	JGE       loop
 
@@ -711,7 +706,7 @@ loop:
 	VADDPS    Y8, Y7, Y7
 	ADDQ      $+128, AX
 	ADDQ      $+256, CX
-	SUBQ      $0x40, DX
+	SUBQ      $+64, DX
 	CMPQ      DX, $0x40
 	JGE       loop
 
@@ -822,6 +817,20 @@ fold:
 	MOVSS        X0, ret+24(FP)
 	RET
 
+DATA bfloat16<>+0(SB)/8, $0x0000000100000001
+DATA bfloat16<>+8(SB)/8, $0x0000000100000001
+DATA bfloat16<>+16(SB)/8, $0x0000000100000001
+DATA bfloat16<>+24(SB)/8, $0x0000000100000001
+DATA bfloat16<>+32(SB)/8, $0x00007fff00007fff
+DATA bfloat16<>+40(SB)/8, $0x00007fff00007fff
+DATA bfloat16<>+48(SB)/8, $0x00007fff00007fff
+DATA bfloat16<>+56(SB)/8, $0x00007fff00007fff
+DATA bfloat16<>+64(SB)/8, $0x0000004000000040
+DATA bfloat16<>+72(SB)/8, $0x0000004000000040
+DATA bfloat16<>+80(SB)/8, $0x0000004000000040
+DATA bfloat16<>+88(SB)/8, $0x0000004000000040
+GLOBL bfloat16<>(SB), RODATA|NOPTR, $96
+
 // func convertF16F32AVX512(dst *float32, src *uint16, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·convertF16F32AVX512(SB), NOSPLIT|NOFRAME, $0-24
@@ -854,39 +863,6 @@ rest:
 	ADDQ        $+32, CX
 	SUBQ        $+16, DX
 	JMP         rest
-
-done:
-	VZEROUPPER
-	RET
-
-// func convertF16F32AVX2(dst *float32, src *uint16, n int)
-// Requires: AVX, F16C
-TEXT ·convertF16F32AVX2(SB), NOSPLIT|NOFRAME, $0-24
-	MOVQ dst+0(FP), AX
-	MOVQ src+8(FP), CX
-	MOVQ n+16(FP), DX
-	CMPQ DX, $0x10
-	JL   rest
-
-loop:
-	VCVTPH2PS (CX), Y0
-	VMOVUPS   Y0, (AX)
-	VCVTPH2PS 16(CX), Y0
-	VMOVUPS   Y0, 32(AX)
-	ADDQ      $+64, AX
-	ADDQ      $+32, CX
-	SUBQ      $+16, DX
-	CMPQ      DX, $0x10
-	JGE       loop
-
-rest:
-	CMPQ      DX, $0x08
-	JL        done
-	VCVTPH2PS (CX), Y0
-	VMOVUPS   Y0, (AX)
-	ADDQ      $+32, AX
-	ADDQ      $+16, CX
-	SUBQ      $+8, DX
 
 done:
 	VZEROUPPER
@@ -932,42 +908,6 @@ done:
 	VZEROUPPER
 	RET
 
-// func convertBF16F32AVX2(dst *float32, src *uint16, n int)
-// Requires: AVX, AVX2
-TEXT ·convertBF16F32AVX2(SB), NOSPLIT|NOFRAME, $0-24
-	MOVQ dst+0(FP), AX
-	MOVQ src+8(FP), CX
-	MOVQ n+16(FP), DX
-	CMPQ DX, $0x10
-	JL   rest
-
-loop:
-	VPMOVZXWD (CX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, (AX)
-	VPMOVZXWD 16(CX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, 32(AX)
-	ADDQ      $+64, AX
-	ADDQ      $+32, CX
-	SUBQ      $+16, DX
-	CMPQ      DX, $0x10
-	JGE       loop
-
-rest:
-	CMPQ      DX, $0x08
-	JL        done
-	VPMOVZXWD (CX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   Y0, (AX)
-	ADDQ      $+32, AX
-	ADDQ      $+16, CX
-	SUBQ      $+8, DX
-
-done:
-	VZEROUPPER
-	RET
-
 // func convertF32F16AVX512(dst *uint16, src *float32, n int)
 // Requires: AVX, AVX512F, BMI2
 TEXT ·convertF32F16AVX512(SB), NOSPLIT|NOFRAME, $0-24
@@ -1005,6 +945,139 @@ done:
 	VZEROUPPER
 	RET
 
+// func convertF32BF16AVX512(dst *uint16, src *float32, n int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·convertF32BF16AVX512(SB), NOSPLIT|NOFRAME, $0-24
+	MOVQ         dst+0(FP), AX
+	MOVQ         src+8(FP), CX
+	MOVQ         n+16(FP), DX
+	VBROADCASTSS bfloat16<>+0(SB), Z0
+	VBROADCASTSS bfloat16<>+32(SB), Z1
+	VBROADCASTSS bfloat16<>+64(SB), Z2
+	CMPQ         DX, $0x20
+	JL           rest
+
+loop:
+	VMOVUPS (CX), Z3
+	VPSRLD  $0x10, Z3, Z4
+	VPANDD  Z0, Z4, Z4
+	VPADDD  Z1, Z4, Z4
+	VPADDD  Z3, Z4, Z4
+	VPSRLD  $0x10, Z4, Z4
+	VCMPPS  $0x03, Z3, Z3, K1
+	VPSRLD  $0x10, Z3, Z3
+	VPORD   Z2, Z3, K1, Z4
+	VPMOVDW Z4, (AX)
+	VMOVUPS 64(CX), Z3
+	VPSRLD  $0x10, Z3, Z4
+	VPANDD  Z0, Z4, Z4
+	VPADDD  Z1, Z4, Z4
+	VPADDD  Z3, Z4, Z4
+	VPSRLD  $0x10, Z4, Z4
+	VCMPPS  $0x03, Z3, Z3, K1
+	VPSRLD  $0x10, Z3, Z3
+	VPORD   Z2, Z3, K1, Z4
+	VPMOVDW Z4, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+128, CX
+	SUBQ    $+32, DX
+	CMPQ    DX, $0x20
+	JGE     loop
+
+rest:
+	TESTQ     DX, DX
+	JLE       done
+	MOVQ      $-1, BX
+	BZHIQ     DX, BX, BX
+	KMOVW     BX, K1
+	VMOVUPS.Z (CX), K1, Z3
+	VPSRLD    $0x10, Z3, Z4
+	VPANDD    Z0, Z4, Z4
+	VPADDD    Z1, Z4, Z4
+	VPADDD    Z3, Z4, Z4
+	VPSRLD    $0x10, Z4, Z4
+	VCMPPS    $0x03, Z3, Z3, K2
+	VPSRLD    $0x10, Z3, Z3
+	VPORD     Z2, Z3, K2, Z4
+	VPMOVDW   Z4, K1, (AX)
+	ADDQ      $+32, AX
+	ADDQ      $+64, CX
+	SUBQ      $+16, DX
+	JMP       rest
+
+done:
+	VZEROUPPER
+	RET
+
+// func convertF16F32AVX2(dst *float32, src *uint16, n int)
+// Requires: AVX, F16C
+TEXT ·convertF16F32AVX2(SB), NOSPLIT|NOFRAME, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+	CMPQ DX, $0x10
+	JL   rest
+
+loop:
+	VCVTPH2PS (CX), Y0
+	VMOVUPS   Y0, (AX)
+	VCVTPH2PS 16(CX), Y0
+	VMOVUPS   Y0, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+32, CX
+	SUBQ      $+16, DX
+	CMPQ      DX, $0x10
+	JGE       loop
+
+rest:
+	CMPQ      DX, $0x08
+	JL        last
+	VCVTPH2PS (CX), Y0
+	VMOVUPS   Y0, (AX)
+	ADDQ      $+32, AX
+	ADDQ      $+16, CX
+	SUBQ      $+8, DX
+
+last:
+	VZEROUPPER
+	RET
+
+// func convertBF16F32AVX2(dst *float32, src *uint16, n int)
+// Requires: AVX, AVX2
+TEXT ·convertBF16F32AVX2(SB), NOSPLIT|NOFRAME, $0-24
+	MOVQ dst+0(FP), AX
+	MOVQ src+8(FP), CX
+	MOVQ n+16(FP), DX
+	CMPQ DX, $0x10
+	JL   rest
+
+loop:
+	VPMOVZXWD (CX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (AX)
+	VPMOVZXWD 16(CX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, 32(AX)
+	ADDQ      $+64, AX
+	ADDQ      $+32, CX
+	SUBQ      $+16, DX
+	CMPQ      DX, $0x10
+	JGE       loop
+
+rest:
+	CMPQ      DX, $0x08
+	JL        last
+	VPMOVZXWD (CX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (AX)
+	ADDQ      $+32, AX
+	ADDQ      $+16, CX
+	SUBQ      $+8, DX
+
+last:
+	VZEROUPPER
+	RET
+
 // func convertF32F16AVX2(dst *uint16, src *float32, n int)
 // Requires: AVX, F16C
 TEXT ·convertF32F16AVX2(SB), NOSPLIT|NOFRAME, $0-24
@@ -1027,78 +1100,14 @@ loop:
 
 rest:
 	CMPQ      DX, $0x08
-	JL        done
+	JL        last
 	VMOVUPS   (CX), Y0
 	VCVTPS2PH $0x00, Y0, (AX)
 	ADDQ      $+16, AX
 	ADDQ      $+32, CX
 	SUBQ      $+8, DX
 
-done:
-	VZEROUPPER
-	RET
-
-// func convertF32BF16AVX512(dst *uint16, src *float32, n int)
-// Requires: AVX, AVX512F, BMI2
-TEXT ·convertF32BF16AVX512(SB), NOSPLIT|NOFRAME, $0-24
-	MOVQ         dst+0(FP), AX
-	MOVQ         src+8(FP), CX
-	MOVQ         n+16(FP), DX
-	VBROADCASTSS bfloat16<>+0(SB), Z0
-	VBROADCASTSS bfloat16<>+4(SB), Z1
-	VBROADCASTSS bfloat16<>+8(SB), Z2
-	CMPQ         DX, $0x20
-	JL           rest
-
-loop:
-	VMOVUPS (CX), Z3
-	VCMPPS  $0x03, Z3, Z3, K1
-	VPSRLD  $0x10, Z3, Z4
-	VPANDD  Z0, Z4, Z4
-	VPADDD  Z1, Z4, Z4
-	VPADDD  Z3, Z4, Z4
-	VPSRLD  $0x10, Z4, Z4
-	VPSRLD  $0x10, Z3, Z3
-	VPORD   Z2, Z3, K1, Z4
-	VPMOVDW Z4, (AX)
-	VMOVUPS 64(CX), Z3
-	VCMPPS  $0x03, Z3, Z3, K1
-	VPSRLD  $0x10, Z3, Z4
-	VPANDD  Z0, Z4, Z4
-	VPADDD  Z1, Z4, Z4
-	VPADDD  Z3, Z4, Z4
-	VPSRLD  $0x10, Z4, Z4
-	VPSRLD  $0x10, Z3, Z3
-	VPORD   Z2, Z3, K1, Z4
-	VPMOVDW Z4, 32(AX)
-	ADDQ    $+64, AX
-	ADDQ    $+128, CX
-	SUBQ    $+32, DX
-	CMPQ    DX, $0x20
-	JGE     loop
-
-rest:
-	TESTQ     DX, DX
-	JLE       done
-	MOVQ      $-1, BX
-	BZHIQ     DX, BX, BX
-	KMOVW     BX, K1
-	VMOVUPS.Z (CX), K1, Z3
-	VCMPPS    $0x03, Z3, Z3, K2
-	VPSRLD    $0x10, Z3, Z4
-	VPANDD    Z0, Z4, Z4
-	VPADDD    Z1, Z4, Z4
-	VPADDD    Z3, Z4, Z4
-	VPSRLD    $0x10, Z4, Z4
-	VPSRLD    $0x10, Z3, Z3
-	VPORD     Z2, Z3, K2, Z4
-	VPMOVDW   Z4, K1, (AX)
-	ADDQ      $+32, AX
-	ADDQ      $+64, CX
-	SUBQ      $+16, DX
-	JMP       rest
-
-done:
+last:
 	VZEROUPPER
 	RET
 
@@ -1109,19 +1118,19 @@ TEXT ·convertF32BF16AVX2(SB), NOSPLIT|NOFRAME, $0-24
 	MOVQ         src+8(FP), CX
 	MOVQ         n+16(FP), DX
 	VBROADCASTSS bfloat16<>+0(SB), Y0
-	VBROADCASTSS bfloat16<>+4(SB), Y1
-	VBROADCASTSS bfloat16<>+8(SB), Y2
+	VBROADCASTSS bfloat16<>+32(SB), Y1
+	VBROADCASTSS bfloat16<>+64(SB), Y2
 	CMPQ         DX, $0x10
 	JL           rest
 
 loop:
 	VMOVUPS      (CX), Y3
-	VCMPPS       $0x03, Y3, Y3, Y5
 	VPSRLD       $0x10, Y3, Y4
 	VPAND        Y0, Y4, Y4
 	VPADDD       Y1, Y4, Y4
 	VPADDD       Y3, Y4, Y4
 	VPSRLD       $0x10, Y4, Y4
+	VCMPPS       $0x03, Y3, Y3, Y5
 	VPSRLD       $0x10, Y3, Y3
 	VPOR         Y2, Y3, Y3
 	VPBLENDVB    Y5, Y3, Y4, Y4
@@ -1129,12 +1138,12 @@ loop:
 	VPACKUSDW    X3, X4, X4
 	VMOVDQU      X4, (AX)
 	VMOVUPS      32(CX), Y3
-	VCMPPS       $0x03, Y3, Y3, Y5
 	VPSRLD       $0x10, Y3, Y4
 	VPAND        Y0, Y4, Y4
 	VPADDD       Y1, Y4, Y4
 	VPADDD       Y3, Y4, Y4
 	VPSRLD       $0x10, Y4, Y4
+	VCMPPS       $0x03, Y3, Y3, Y5
 	VPSRLD       $0x10, Y3, Y3
 	VPOR         Y2, Y3, Y3
 	VPBLENDVB    Y5, Y3, Y4, Y4
@@ -1149,17 +1158,17 @@ loop:
 
 rest:
 	CMPQ         DX, $0x08
-	JL           done
+	JL           last
 	VMOVUPS      (CX), Y3
-	VCMPPS       $0x03, Y3, Y3, Y5
 	VPSRLD       $0x10, Y3, Y4
 	VPAND        Y0, Y4, Y4
 	VPADDD       Y1, Y4, Y4
 	VPADDD       Y3, Y4, Y4
 	VPSRLD       $0x10, Y4, Y4
+	VCMPPS       $0x03, Y3, Y3, Y0
 	VPSRLD       $0x10, Y3, Y3
 	VPOR         Y2, Y3, Y3
-	VPBLENDVB    Y5, Y3, Y4, Y4
+	VPBLENDVB    Y0, Y3, Y4, Y4
 	VEXTRACTI128 $0x01, Y4, X0
 	VPACKUSDW    X0, X4, X4
 	VMOVDQU      X4, (AX)
@@ -1167,6 +1176,6 @@ rest:
 	ADDQ         $+32, CX
 	SUBQ         $+8, DX
 
-done:
+last:
 	VZEROUPPER
 	RET

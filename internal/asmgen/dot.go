@@ -6,11 +6,6 @@ import "github.com/mmcloughlin/avo/build"
 func dot(c *build.Context) {
 	masks := tailMasks(c, "dot")
 	const signature = "func(a, b *float32, n int) float32"
-	for _, r := range []reduction{
-		{name: "dotF32", signature: signature, term: product},
-		{name: "l2F32", signature: signature, term: squaredDistance},
-	} {
-		r.avx512(c)
-		r.avx2(c, masks)
-	}
+	reduction{name: "dotF32", signature: signature, term: product}.write(c, masks)
+	reduction{name: "l2F32", signature: signature, term: squaredDistance}.write(c, masks)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"github.com/mmcloughlin/avo/attr"
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -30,53 +29,104 @@ type reduction struct {
 	a, b            element
 	one             bool   // there is no vector b
 	scalar          string // a parameter that stands in the place of each b[i]
+	keep            bool   // the terms are stored to a vector dst too
 
 	// term turns the values x of a into terms, y being the values of b.
-	term func(c *build.Context, x reg.VecVirtual, y operand.Op)
+	term func(v vectors, x reg.VecVirtual, y operand.Op)
 }
 
-func product(c *build.Context, x reg.VecVirtual, y operand.Op) { c.VMULPS(y, x, x) }
+func product(v vectors, x reg.VecVirtual, y operand.Op) { v.VMULPS(y, x, x) }
 
-func squaredDistance(c *build.Context, x reg.VecVirtual, y operand.Op) {
-	c.VSUBPS(y, x, x)
-	c.VMULPS(x, x, x)
+func squaredDistance(v vectors, x reg.VecVirtual, y operand.Op) {
+	v.VSUBPS(y, x, x)
+	v.VMULPS(x, x, x)
 }
 
-// arguments are those of a reduction, in registers.
-type arguments struct {
-	a, b, n reg.GPVirtual
-	scalar  reg.VecVirtual
+// write writes the reduction for both levels.
+func (r reduction) write(c *build.Context, masks operand.Mem) {
+	r.avx512(vectors{c, "AVX512", masks})
+	r.avx2(vectors{c, "AVX2", masks})
 }
 
-func (r reduction) arguments(c *build.Context, vector func() reg.VecVirtual) (args arguments) {
-	args.a = c.Load(c.Param("a"), c.GP64()).(reg.GPVirtual)
-	if !r.one {
-		args.b = c.Load(c.Param("b"), c.GP64()).(reg.GPVirtual)
+// reducing is a reduction being written.
+type reducing struct {
+	reduction
+	vectors
+	a, b, dst pointer
+	n         reg.GPVirtual
+	scalar    reg.VecVirtual
+	sum       []reg.VecVirtual
+}
+
+func (r reduction) begin(v vectors) *reducing {
+	function(v.Context, r.name+v.level, r.signature)
+	g := &reducing{reduction: r, vectors: v, sum: make([]reg.VecVirtual, 64/v.per())}
+	if r.keep {
+		g.dst = v.pointer("dst", 4)
 	}
-	args.n = c.Load(c.Param("n"), c.GP64()).(reg.GPVirtual)
+	g.a = v.pointer("a", r.a.bytes())
+	if !r.one {
+		g.b = v.pointer("b", r.b.bytes())
+	}
+	g.n = v.count()
 	if r.scalar != "" {
-		args.scalar = broadcast(c, r.scalar, vector)
+		g.scalar = v.broadcast(r.scalar)
 	}
-	return args
+	for i := range g.sum {
+		g.sum[i] = v.zero()
+	}
+	return g
 }
 
-// broadcast loads a float32 parameter into all lanes.
-func broadcast(c *build.Context, param string, vector func() reg.VecVirtual) reg.VecVirtual {
-	v := vector()
-	x := c.Load(c.Param(param), c.XMM())
-	c.VBROADCASTSS(x, v)
-	return v
+// blocks adds all full blocks of 64 elements.
+func (g *reducing) blocks() {
+	pointers := []pointer{g.a}
+	if !g.one {
+		pointers = append(pointers, g.b)
+	}
+	if g.keep {
+		pointers = append(pointers, g.dst)
+	}
+	g.CMPQ(g.n, operand.Imm(64))
+	g.JL(operand.LabelRef("tail"))
+	g.Label("loop")
+	for i := range g.sum {
+		g.add(i)
+	}
+	g.advance(pointers, g.n, 64)
+	g.CMPQ(g.n, operand.Imm(64))
+	g.JGE(operand.LabelRef("loop"))
+	g.Label("tail")
 }
 
-// advance moves the pointers by 64 elements and jumps to the label loop while that many are left.
-func (r reduction) advance(c *build.Context, args arguments) {
-	c.ADDQ(operand.I32(64*r.a.bytes()), args.a)
-	if !r.one {
-		c.ADDQ(operand.I32(64*r.b.bytes()), args.b)
+// add adds the i-th register of a block.
+func (g *reducing) add(i int) {
+	x := g.vector()
+	g.reduction.a.widen(g.Context, g.at(g.a, i), x)
+	switch {
+	case g.scalar != nil:
+		g.term(g.vectors, x, g.scalar)
+	case g.one:
+	case g.reduction.b == f32:
+		g.term(g.vectors, x, g.at(g.b, i))
+	default:
+		y := g.vector()
+		g.reduction.b.widen(g.Context, g.at(g.b, i), y)
+		g.term(g.vectors, x, y)
 	}
-	c.SUBQ(operand.Imm(64), args.n)
-	c.CMPQ(args.n, operand.Imm(64))
-	c.JGE(operand.LabelRef("loop"))
+	if g.keep {
+		g.store(x, nil, g.at(g.dst, i))
+	}
+	g.VADDPS(x, g.sum[i], g.sum[i])
+}
+
+// end adds the partial sums up and returns.
+func (g *reducing) end() {
+	g.Label("fold")
+	result := fold(g.Context, g.sum)
+	g.VZEROUPPER()
+	g.Store(result, g.ReturnIndex(0))
+	g.RET()
 }
 
 // widen loads elements into x as float32 values.
@@ -92,78 +142,6 @@ func (e element) widen(c *build.Context, from operand.Op, x reg.VecVirtual) {
 	}
 }
 
-// terms leaves in x the terms of a full register, the i-th of a block of 64 elements.
-func (r reduction) terms(c *build.Context, args arguments, i int, x reg.VecVirtual, vector func() reg.VecVirtual) {
-	perRegister := int(x.Size()) / 4
-	r.a.widen(c, operand.Mem{Base: args.a, Disp: i * perRegister * r.a.bytes()}, x)
-	at := operand.Mem{Base: args.b, Disp: i * perRegister * r.b.bytes()}
-	switch {
-	case r.scalar != "":
-		r.term(c, x, args.scalar)
-	case r.one:
-	case r.b == f32:
-		r.term(c, x, at)
-	default:
-		y := vector()
-		r.b.widen(c, at, y)
-		r.term(c, x, y)
-	}
-}
-
-func (r reduction) avx512(c *build.Context) {
-	function(c, r.name+"AVX512", r.signature)
-	args := r.arguments(c, c.ZMM)
-	sum := make([]reg.VecVirtual, 4)
-	for i := range sum {
-		sum[i] = c.ZMM()
-		c.VPXORD(sum[i], sum[i], sum[i])
-	}
-	c.CMPQ(args.n, operand.Imm(64))
-	c.JL(operand.LabelRef("tail"))
-	c.Label("loop")
-	for i := range sum {
-		x := c.ZMM()
-		r.terms(c, args, i, x, c.ZMM)
-		c.VADDPS(x, sum[i], sum[i])
-	}
-	r.advance(c, args)
-
-	// The tail of 0 to 63 elements: bit i of the mask stands for element i.
-	c.Label("tail")
-	c.TESTQ(args.n, args.n)
-	c.JZ(operand.LabelRef("fold"))
-	bits := tailBits(c, args.n)
-	for i := range sum {
-		k := c.K()
-		c.KMOVW(bits.As32(), k)
-		x := c.ZMM()
-		r.a.widenMasked(c, operand.Mem{Base: args.a, Disp: i * 16 * r.a.bytes()}, k, x)
-		switch {
-		case r.scalar != "":
-			r.term(c, x, args.scalar)
-		case !r.one:
-			y := c.ZMM()
-			r.b.widenMasked(c, operand.Mem{Base: args.b, Disp: i * 16 * r.b.bytes()}, k, y)
-			r.term(c, x, y)
-		}
-		c.VADDPS(x, sum[i], k, sum[i])
-		c.SHRQ(operand.Imm(16), bits)
-	}
-	c.Label("fold")
-	result := fold(c, sum)
-	c.VZEROUPPER()
-	c.Store(result, c.ReturnIndex(0))
-	c.RET()
-}
-
-// tailBits returns n ones, n < 64.
-func tailBits(c *build.Context, n reg.GPVirtual) reg.GPVirtual {
-	bits := c.GP64()
-	c.MOVQ(operand.I32(-1), bits)
-	c.BZHIQ(n, bits, bits)
-	return bits
-}
-
 // widenMasked loads the elements that the mask k has, and zeros for the others.
 func (e element) widenMasked(c *build.Context, from operand.Mem, k reg.Register, x reg.VecVirtual) {
 	switch e {
@@ -177,95 +155,82 @@ func (e element) widenMasked(c *build.Context, from operand.Mem, k reg.Register,
 	}
 }
 
+// avx512 takes the tail of 0 to 63 elements under masks: bit i of all stands for element i.
+func (r reduction) avx512(v vectors) {
+	g := r.begin(v)
+	g.blocks()
+	g.TESTQ(g.n, g.n)
+	g.JZ(operand.LabelRef("fold"))
+	bits := tailBits(g.Context, g.n)
+	for i := range g.sum {
+		k := g.K()
+		g.KMOVW(bits.As32(), k)
+		x := g.vector()
+		r.a.widenMasked(g.Context, g.at(g.a, i), k, x)
+		switch {
+		case g.scalar != nil:
+			g.term(v, x, g.scalar)
+		case !r.one:
+			y := g.vector()
+			r.b.widenMasked(g.Context, g.at(g.b, i), k, y)
+			g.term(v, x, y)
+		}
+		if r.keep {
+			g.store(x, k, g.at(g.dst, i))
+		}
+		g.VADDPS(x, g.sum[i], k, g.sum[i])
+		g.SHRQ(operand.Imm(16), bits)
+	}
+	g.end()
+}
+
 // avx2 takes the tail in registers of 8 elements. What is left then, fewer than 8, is loaded first,
 // into last, because a register of partial sums cannot be chosen by a number.
-func (r reduction) avx2(c *build.Context, masks operand.Mem) {
-	function(c, r.name+"AVX2", r.signature)
-	args := r.arguments(c, c.YMM)
-	sum := make([]reg.VecVirtual, 8)
-	for i := range sum {
-		sum[i] = c.YMM()
-		c.VXORPS(sum[i], sum[i], sum[i])
-	}
-	c.CMPQ(args.n, operand.Imm(64))
-	c.JL(operand.LabelRef("tail"))
-	c.Label("loop")
-	for i := range sum {
-		x := c.YMM()
-		r.terms(c, args, i, x, c.YMM)
-		c.VADDPS(x, sum[i], sum[i])
-	}
-	r.advance(c, args)
-
-	c.Label("tail")
-	last := c.YMM()
-	c.VXORPS(last, last, last)
-	full, rest := c.GP64(), c.GP64()
-	c.MOVQ(args.n, full)
-	c.MOVQ(args.n, rest)
-	c.ANDQ(operand.Imm(7), rest)
-	c.JZ(operand.LabelRef("registers"))
-	c.SUBQ(rest, full)
-	mask := c.YMM()
-	c.VMOVUPS(tailMask(c, masks, rest), mask)
-	r.a.widenTail(c, operand.Mem{Base: args.a, Index: full, Scale: uint8(r.a.bytes())}, rest, mask, last, "a")
+func (r reduction) avx2(v vectors) {
+	g := r.begin(v)
+	g.blocks()
+	last, full, rest := g.zero(), g.GP64(), g.GP64()
+	g.MOVQ(g.n, full)
+	g.MOVQ(g.n, rest)
+	g.ANDQ(operand.Imm(7), rest)
+	g.JZ(operand.LabelRef("registers"))
+	g.SUBQ(rest, full)
+	mask := g.tailMask(rest)
+	r.a.widenTail(g.Context, behind(g.a, full), rest, mask, last, "a")
 	switch {
-	case r.scalar != "":
-		r.term(c, last, args.scalar)
-		c.VANDPS(mask, last, last)
+	case g.scalar != nil:
+		g.term(v, last, g.scalar)
+		g.VANDPS(mask, last, last)
 	case !r.one:
-		y := c.YMM()
-		r.b.widenTail(c, operand.Mem{Base: args.b, Index: full, Scale: uint8(r.b.bytes())}, rest, mask, y, "b")
-		r.term(c, last, y)
+		y := g.vector()
+		r.b.widenTail(g.Context, behind(g.b, full), rest, mask, y, "b")
+		g.term(v, last, y)
+	}
+	if r.keep {
+		g.store(last, mask, behind(g.dst, full))
 	}
 
-	c.Label("registers")
-	for i := range sum {
-		if i < 7 {
-			c.CMPQ(args.n, operand.Imm(uint64(8*(i+1))))
-			c.JL(operand.LabelRef("last" + digit(i)))
-			x := c.YMM()
-			r.terms(c, args, i, x, c.YMM)
-			c.VADDPS(x, sum[i], sum[i])
-		}
+	g.Label("registers")
+	for i := range 7 {
+		g.CMPQ(g.n, operand.Imm(uint64(8*(i+1))))
+		g.JL(operand.LabelRef("last" + digit(i)))
+		g.add(i)
 	}
 	for i := 7; i >= 0; i-- {
-		c.Label("last" + digit(i))
-		c.VADDPS(last, sum[i], sum[i])
+		g.Label("last" + digit(i))
+		g.VADDPS(last, g.sum[i], g.sum[i])
 		if i > 0 {
-			c.JMP(operand.LabelRef("fold"))
+			g.JMP(operand.LabelRef("fold"))
 		}
 	}
-	c.Label("fold")
-	result := fold(c, sum)
-	c.VZEROUPPER()
-	c.Store(result, c.ReturnIndex(0))
-	c.RET()
+	g.end()
 }
 
 func digit(i int) string { return string(rune('0' + i)) }
 
-// tailMasks writes the data that tailMask points into: eight ones, then eight zeros.
-func tailMasks(c *build.Context, file string) operand.Mem {
-	masks := c.StaticGlobal(file + "Masks")
-	c.DataAttributes(attr.RODATA | attr.NOPTR)
-	for i := range 8 {
-		ones := operand.U64(0)
-		if i < 4 {
-			ones = ^ones
-		}
-		c.AddDatum(i*8, ones)
-	}
-	return masks
-}
-
-// tailMask returns where the mask of 8 lanes stands whose first n are set, n < 8.
-func tailMask(c *build.Context, masks operand.Mem, n reg.GPVirtual) operand.Mem {
-	table, lane := c.GP64(), c.GP64()
-	c.LEAQ(masks, table)
-	c.MOVQ(n, lane)
-	c.NEGQ(lane)
-	return operand.Mem{Base: table, Index: lane, Scale: 4, Disp: 8 * 4}
+// behind is the place behind the first n elements.
+func behind(p pointer, n reg.GPVirtual) operand.Mem {
+	return operand.Mem{Base: p, Index: n, Scale: uint8(p.bytes)}
 }
 
 // widenTail loads the last n elements, fewer than 8, and zeros behind them, without reading past the
@@ -289,22 +254,27 @@ func (e element) widenTail(c *build.Context, from operand.Mem, n reg.GPVirtual, 
 
 // fold adds 64 partial sums up: 64 to 32, to 16, ... to 1.
 func fold(c *build.Context, sum []reg.VecVirtual) reg.VecVirtual {
-	for w := len(sum) / 2; w > 0; w /= 2 {
-		for i := range w {
-			c.VADDPS(sum[i+w], sum[i], sum[i])
-		}
+	s, upper := pairwise(c, sum), c.ZMM()
+	if s.Size() == 64 {
+		c.VEXTRACTF64X4(operand.Imm(1), s, upper.AsY())
+		c.VADDPS(upper.AsY(), s.AsY(), s.AsY())
 	}
-	upper := c.ZMM()
-	if sum[0].Size() == 64 {
-		c.VEXTRACTF64X4(operand.Imm(1), sum[0], upper.AsY())
-		c.VADDPS(upper.AsY(), sum[0].AsY(), sum[0].AsY())
-	}
-	x := sum[0].AsX()
-	c.VEXTRACTF128(operand.Imm(1), sum[0].AsY(), upper.AsX())
+	x := s.AsX()
+	c.VEXTRACTF128(operand.Imm(1), s.AsY(), upper.AsX())
 	c.VADDPS(upper.AsX(), x, x)
 	c.VPERMILPD(operand.Imm(1), x, upper.AsX())
 	c.VADDPS(upper.AsX(), x, x)
 	c.VMOVSHDUP(x, upper.AsX())
 	c.VADDSS(upper.AsX(), x, x)
 	return x.(reg.VecVirtual)
+}
+
+// pairwise adds the upper half of the registers to the lower half until one is left.
+func pairwise(c *build.Context, sum []reg.VecVirtual) reg.VecVirtual {
+	for w := len(sum) / 2; w > 0; w /= 2 {
+		for i := range w {
+			c.VADDPS(sum[i+w], sum[i], sum[i])
+		}
+	}
+	return sum[0]
 }
