@@ -121,7 +121,7 @@ fold:
 	VPERMILPD     $0x01, X0, X3
 	VADDPS        X3, X0, X0
 	VMOVSHDUP     X0, X3
-	VADDSS        X3, X0, X0
+	VADDPS        X3, X0, X0
 	VADDPS        Z7, Z1, Z1
 	VADDPS        Z10, Z4, Z4
 	VADDPS        Z4, Z1, Z1
@@ -132,7 +132,7 @@ fold:
 	VPERMILPD     $0x01, X1, X3
 	VADDPS        X3, X1, X1
 	VMOVSHDUP     X1, X3
-	VADDSS        X3, X1, X1
+	VADDPS        X3, X1, X1
 	VADDPS        Z8, Z2, Z2
 	VADDPS        Z11, Z5, Z5
 	VADDPS        Z5, Z2, Z2
@@ -143,7 +143,7 @@ fold:
 	VPERMILPD     $0x01, X2, X3
 	VADDPS        X3, X2, X2
 	VMOVSHDUP     X2, X3
-	VADDSS        X3, X2, X2
+	VADDPS        X3, X2, X2
 	VZEROUPPER
 	MOVSS         X0, ab+24(FP)
 	MOVSS         X1, aa+28(FP)

@@ -87,7 +87,7 @@ fold:
 	VPERMILPD     $0x01, X0, X1
 	VADDPS        X1, X0, X0
 	VMOVSHDUP     X0, X1
-	VADDSS        X1, X0, X0
+	VADDPS        X1, X0, X0
 	VZEROUPPER
 	MOVSS         X0, ret+24(FP)
 	RET
@@ -233,7 +233,7 @@ fold:
 	VPERMILPD    $0x01, X0, X1
 	VADDPS       X1, X0, X0
 	VMOVSHDUP    X0, X1
-	VADDSS       X1, X0, X0
+	VADDPS       X1, X0, X0
 	VZEROUPPER
 	MOVSS        X0, ret+24(FP)
 	RET
@@ -319,7 +319,7 @@ fold:
 	VPERMILPD     $0x01, X0, X1
 	VADDPS        X1, X0, X0
 	VMOVSHDUP     X0, X1
-	VADDSS        X1, X0, X0
+	VADDPS        X1, X0, X0
 	VZEROUPPER
 	MOVSS         X0, ret+24(FP)
 	RET
@@ -481,7 +481,7 @@ fold:
 	VPERMILPD    $0x01, X0, X1
 	VADDPS       X1, X0, X0
 	VMOVSHDUP    X0, X1
-	VADDSS       X1, X0, X0
+	VADDPS       X1, X0, X0
 	VZEROUPPER
 	MOVSS        X0, ret+24(FP)
 	RET

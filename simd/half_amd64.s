@@ -91,7 +91,7 @@ fold:
 	VPERMILPD     $0x01, X0, X1
 	VADDPS        X1, X0, X0
 	VMOVSHDUP     X0, X1
-	VADDSS        X1, X0, X0
+	VADDPS        X1, X0, X0
 	VZEROUPPER
 	MOVSS         X0, ret+24(FP)
 	RET
@@ -270,7 +270,7 @@ fold:
 	VPERMILPD    $0x01, X0, X1
 	VADDPS       X1, X0, X0
 	VMOVSHDUP    X0, X1
-	VADDSS       X1, X0, X0
+	VADDPS       X1, X0, X0
 	VZEROUPPER
 	MOVSS        X0, ret+24(FP)
 	RET
@@ -368,7 +368,7 @@ fold:
 	VPERMILPD     $0x01, X0, X1
 	VADDPS        X1, X0, X0
 	VMOVSHDUP     X0, X1
-	VADDSS        X1, X0, X0
+	VADDPS        X1, X0, X0
 	VZEROUPPER
 	MOVSS         X0, ret+24(FP)
 	RET
@@ -579,7 +579,7 @@ fold:
 	VPERMILPD    $0x01, X0, X1
 	VADDPS       X1, X0, X0
 	VMOVSHDUP    X0, X1
-	VADDSS       X1, X0, X0
+	VADDPS       X1, X0, X0
 	VZEROUPPER
 	MOVSS        X0, ret+24(FP)
 	RET
@@ -657,7 +657,7 @@ fold:
 	VPERMILPD     $0x01, X0, X1
 	VADDPS        X1, X0, X0
 	VMOVSHDUP     X0, X1
-	VADDSS        X1, X0, X0
+	VADDPS        X1, X0, X0
 	VZEROUPPER
 	MOVSS         X0, ret+24(FP)
 	RET
@@ -812,7 +812,7 @@ fold:
 	VPERMILPD    $0x01, X0, X1
 	VADDPS       X1, X0, X0
 	VMOVSHDUP    X0, X1
-	VADDSS       X1, X0, X0
+	VADDPS       X1, X0, X0
 	VZEROUPPER
 	MOVSS        X0, ret+24(FP)
 	RET

@@ -59,7 +59,7 @@ func cosine(c *build.Context) {
 		c.SHRQ(operand.Imm(16), bits)
 	}
 	c.Label("fold")
-	results := []reg.VecVirtual{fold(c, ab[:]), fold(c, aa[:]), fold(c, bb[:])}
+	results := []reg.VecVirtual{fold(c, ab[:], c.VADDPS), fold(c, aa[:], c.VADDPS), fold(c, bb[:], c.VADDPS)}
 	c.VZEROUPPER()
 	for i, result := range results {
 		c.Store(result, c.ReturnIndex(i))

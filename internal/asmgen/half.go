@@ -39,6 +39,7 @@ func widenAll(v vectors, e element, name string) {
 		}
 		v.store(x, mask, v.at(dst, i))
 	})
+	v.end()
 }
 
 func narrowF16(v vectors) {
@@ -54,6 +55,7 @@ func narrowF16(v vectors) {
 			v.VCVTPS2PH(operand.Imm(nearestEven), x, mask, v.at(dst, i))
 		}
 	})
+	v.end()
 }
 
 // narrowBF16 adds half a unit of the last place, less one bit if the last place is even, and takes the
@@ -96,4 +98,5 @@ func narrowBF16(v vectors, bits []operand.Mem) {
 		v.VPACKUSDW(upper, y.AsX(), y.AsX())
 		v.VMOVDQU(y.AsX(), v.at(dst, i))
 	})
+	v.end()
 }

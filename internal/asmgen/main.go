@@ -28,14 +28,18 @@ var files = []struct {
 	generate func(*build.Context)
 }{
 	{"internal/cpu/probe_amd64.s", probe},
+	{"simd/axpy_amd64.s", axpy},
 	{"simd/cosine_amd64.s", cosine},
 	{"simd/dot_amd64.s", dot},
 	{"simd/epilogue_amd64.s", epilogue},
 	{"simd/gemmf32_amd64.s", gemmF32},
+	{"simd/gelu_amd64.s", geluForms},
 	{"simd/gemmi8_amd64.s", gemmI8},
 	{"simd/stripi8_amd64.s", stripI8},
 	{"simd/half_amd64.s", half},
 	{"simd/doti8_amd64.s", dotI8},
+	{"simd/layernorm_amd64.s", layerNorm},
+	{"simd/softmax_amd64.s", softmax},
 	{"simd/hamming_amd64.s", hamming},
 	{"simd/threshold_amd64.s", threshold},
 	{"simd/quantize_amd64.s", quantize},

@@ -123,7 +123,7 @@ func (g *reducing) add(i int) {
 // end adds the partial sums up and returns.
 func (g *reducing) end() {
 	g.Label("fold")
-	result := fold(g.Context, g.sum)
+	result := fold(g.Context, g.sum, g.VADDPS)
 	g.VZEROUPPER()
 	g.Store(result, g.ReturnIndex(0))
 	g.RET()
@@ -252,28 +252,28 @@ func (e element) widenTail(c *build.Context, from operand.Mem, n reg.GPVirtual, 
 	e.widen(c, x.AsX(), x)
 }
 
-// fold adds 64 partial sums up: 64 to 32, to 16, ... to 1.
-func fold(c *build.Context, sum []reg.VecVirtual) reg.VecVirtual {
-	s, upper := pairwise(c, sum), c.ZMM()
+// fold adds 64 partial sums up: 64 to 32, to 16, ... to 1. Other operations than add go the same way.
+func fold(c *build.Context, sum []reg.VecVirtual, add func(...operand.Op)) reg.VecVirtual {
+	s, upper := pairwise(sum, add), c.ZMM()
 	if s.Size() == 64 {
 		c.VEXTRACTF64X4(operand.Imm(1), s, upper.AsY())
-		c.VADDPS(upper.AsY(), s.AsY(), s.AsY())
+		add(upper.AsY(), s.AsY(), s.AsY())
 	}
 	x := s.AsX()
 	c.VEXTRACTF128(operand.Imm(1), s.AsY(), upper.AsX())
-	c.VADDPS(upper.AsX(), x, x)
+	add(upper.AsX(), x, x)
 	c.VPERMILPD(operand.Imm(1), x, upper.AsX())
-	c.VADDPS(upper.AsX(), x, x)
+	add(upper.AsX(), x, x)
 	c.VMOVSHDUP(x, upper.AsX())
-	c.VADDSS(upper.AsX(), x, x)
+	add(upper.AsX(), x, x)
 	return x.(reg.VecVirtual)
 }
 
 // pairwise adds the upper half of the registers to the lower half until one is left.
-func pairwise(c *build.Context, sum []reg.VecVirtual) reg.VecVirtual {
+func pairwise(sum []reg.VecVirtual, add func(...operand.Op)) reg.VecVirtual {
 	for w := len(sum) / 2; w > 0; w /= 2 {
 		for i := range w {
-			c.VADDPS(sum[i+w], sum[i], sum[i])
+			add(sum[i+w], sum[i], sum[i])
 		}
 	}
 	return sum[0]

@@ -44,10 +44,12 @@ func (v vectors) zero() reg.VecVirtual {
 	return x
 }
 
+func (v vectors) broadcast(param string) reg.VecVirtual { return broadcast(v.Context, param, v.vector) }
+
 // broadcast loads a float32 parameter into all lanes.
-func (v vectors) broadcast(param string) reg.VecVirtual {
-	x := v.vector()
-	v.VBROADCASTSS(v.Load(v.Param(param), v.XMM()), x)
+func broadcast(c *build.Context, param string, vector func() reg.VecVirtual) reg.VecVirtual {
+	x := vector()
+	c.VBROADCASTSS(c.Load(c.Param(param), c.XMM()), x)
 	return x
 }
 
@@ -75,11 +77,11 @@ func (v vectors) store(x reg.VecVirtual, mask reg.Register, to operand.Mem) {
 }
 
 // clearBelow sets lanes of y to 0 where x is less than limit.
-func (v vectors) clearBelow(limit operand.Op, x, y reg.VecVirtual) {
+func (v vectors) clearBelow(limit operand.Mem, x, y reg.VecVirtual) {
 	const notLess = 5 // also true for NaN
 	if v.wide() {
 		k := v.K()
-		v.VCMPPS(operand.Imm(notLess), limit, x, k)
+		v.VCMPPS_BCST(operand.Imm(notLess), limit, x, k)
 		v.VMOVAPS_Z(y, k, y)
 		return
 	}
@@ -103,16 +105,36 @@ func constants(c *build.Context, name string, values ...float32) []operand.Mem {
 	return places
 }
 
-// operands returns constants as first operands: registers where there are enough of them.
-func (v vectors) operands(constants []operand.Mem) []operand.Op {
-	ops := make([]operand.Op, len(constants))
-	for i, place := range constants {
-		ops[i] = place
-		if v.wide() {
-			ops[i] = v.register(place)
-		}
+// with writes an instruction with a constant as its first operand: broadcast is the form for AVX512, which
+// reads one value, plain reads a register of them.
+func (v vectors) with(plain, broadcast func(...operand.Op), constant operand.Mem, x, y reg.VecVirtual) {
+	if v.wide() {
+		broadcast(constant, x, y)
+	} else {
+		plain(constant, x, y)
 	}
-	return ops
+}
+
+func (v vectors) add(constant operand.Mem, x, y reg.VecVirtual) {
+	v.with(v.VADDPS, v.VADDPS_BCST, constant, x, y)
+}
+
+func (v vectors) subtract(constant operand.Mem, x, y reg.VecVirtual) {
+	v.with(v.VSUBPS, v.VSUBPS_BCST, constant, x, y)
+}
+
+func (v vectors) multiply(constant operand.Mem, x, y reg.VecVirtual) {
+	v.with(v.VMULPS, v.VMULPS_BCST, constant, x, y)
+}
+
+// polynomial leaves in y the polynomial of x with these coefficients, highest first.
+func (v vectors) polynomial(coefficients []operand.Mem, x, y reg.VecVirtual) {
+	v.multiply(coefficients[0], x, y)
+	for _, c := range coefficients[1 : len(coefficients)-1] {
+		v.add(c, y, y)
+		v.VMULPS(x, y, y)
+	}
+	v.add(coefficients[len(coefficients)-1], y, y)
 }
 
 // register loads a constant into all lanes.
@@ -179,8 +201,8 @@ func (v vectors) advance(pointers []pointer, n reg.GPVirtual, elements int) {
 }
 
 // each runs body over n elements: two registers at a time, the i-th without a mask, then one at a time
-// under the mask of the elements that are left. It ends the function. Without the data for masks, AVX2
-// leaves what does not fill a register.
+// under the mask of the elements that are left. Without the data for masks, AVX2 leaves what does not
+// fill a register.
 func (v vectors) each(n reg.GPVirtual, pointers []pointer, body func(i int, mask reg.Register)) {
 	per := v.per()
 	v.CMPQ(n, operand.Imm(uint64(2*per)))
@@ -213,6 +235,9 @@ func (v vectors) each(n reg.GPVirtual, pointers []pointer, body func(i int, mask
 		}
 	}
 	v.Label("done")
+}
+
+func (v vectors) end() {
 	v.VZEROUPPER()
 	v.RET()
 }
