@@ -217,6 +217,7 @@ func TestBadFiles(t *testing.T) {
 		{"no kind", put32(12, 0), 12, "kind"},
 		{"a kind beyond a byte", put32(12, 257), 12, "kind"},
 		{"absurd rows", put64(16, 1<<63), 16, "rows"},
+		{"more rows than there may be", put64(16, 1<<41), 16, "rows"},
 		{"more rows than the file", put64(16, 1<<40), 32, "size"},
 		{"no dimension", put64(24, 0), 24, "dim"},
 		{"absurd dimension", put64(24, 1<<40), 24, "dim"},

@@ -17,7 +17,7 @@ func word64(set []uint64, at int) uint64 {
 		return 0
 	}
 	x := set[w] >> shift
-	if shift != 0 && w+1 < len(set) {
+	if w+1 < len(set) { // a shift by 64 leaves nothing
 		x |= set[w+1] << (64 - shift)
 	}
 	return x

@@ -249,7 +249,7 @@ func testAgainstSorting(t *testing.T) {
 func checkTopK(t *testing.T, name string, r *rand.Rand, s *Searcher, m *Matrix, q []float32, scores []float32) {
 	t.Helper()
 	n := m.Rows()
-	for _, k := range []int{0, 1, 10, n + 3} {
+	for _, k := range []int{0, 1, 10, 17, n + 3} {
 		for try := range 4 {
 			rows := m.All()
 			if try%2 == 1 {
@@ -298,7 +298,7 @@ func checkTopK(t *testing.T, name string, r *rand.Rand, s *Searcher, m *Matrix, 
 
 func clip(h []Hit) []Hit { return h[:min(len(h), 20)] }
 
-// A search over several lanes gives what one lane gives; the matrix is large enough for each to have
+// A search over several workers gives what one worker gives; the matrix is large enough for each to have
 // some.
 func TestSpread(t *testing.T) {
 	const n, dim = 40_000, 48
@@ -319,18 +319,18 @@ func TestSpread(t *testing.T) {
 		if _, err := spread.TopK(t.Context(), m, rows, q, b); err != nil {
 			t.Fatal(err)
 		}
-		if c.kind != Binary && len(spread.lanes) < 2 {
-			t.Errorf("%v: %d lanes", c.kind, len(spread.lanes))
+		if c.kind != Binary && len(spread.workers) < 2 {
+			t.Errorf("%v: %d workers", c.kind, len(spread.workers))
 		}
 		if !slices.EqualFunc(a, b, sameHit) {
-			t.Errorf("%v, %v: several lanes find other rows than one", c.kind, c.metric)
+			t.Errorf("%v, %v: several workers find other rows than one", c.kind, c.metric)
 		}
 		x, y := make([]float32, n-80), make([]float32, n-80)
 		if err := errors.Join(alone.Scan(t.Context(), m, rows, q, x), spread.Scan(t.Context(), m, rows, q, y)); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.EqualFunc(x, y, func(a, b float32) bool { return a == b || a != a && b != b }) {
-			t.Errorf("%v, %v: several lanes give other scores than one", c.kind, c.metric)
+			t.Errorf("%v, %v: several workers give other scores than one", c.kind, c.metric)
 		}
 	}
 }
@@ -412,7 +412,7 @@ func TestQueryForms(t *testing.T) {
 // A NaN never ranks first: not that of a row, whatever became of it, and a query with one finds the
 // first rows.
 func TestNaNRanksLast(t *testing.T) {
-	const n, dim = 200, 32
+	const n, dim = 400, 32
 	r := rand.New(rand.NewPCG(7, 8))
 	rows := randomRows(r, n, dim)
 	for i := range 150 {
@@ -426,16 +426,19 @@ func TestNaNRanksLast(t *testing.T) {
 			m = quantize(t, base, c.kind)
 		}
 		s := &Searcher{Metric: c.metric}
-		dst := make([]Hit, 60)
-		if got, err := s.TopK(t.Context(), m, m.All(), embedding(q), dst); got != 60 || err != nil {
-			t.Fatal(got, err)
-		}
-		for i, h := range dst {
-			if isNaN := h.Score != h.Score; isNaN != (i >= 50) || isNaN && h.Row != i-50 || !isNaN && h.Row < 150 {
-				t.Errorf("%v, %v: hit %d is row %d with %v", c.kind, c.metric, i, h.Row, h.Score)
+		for _, k := range []int{10, 260} {
+			dst := make([]Hit, k)
+			if got, err := s.TopK(t.Context(), m, m.All(), embedding(q), dst); got != k || err != nil {
+				t.Fatal(got, err)
+			}
+			for i, h := range dst {
+				if isNaN := h.Score != h.Score; isNaN != (i >= 250) || isNaN && h.Row != i-250 || !isNaN && h.Row < 150 {
+					t.Errorf("%v, %v: hit %d is row %d with %v", c.kind, c.metric, i, h.Row, h.Score)
+				}
 			}
 		}
 
+		dst := make([]Hit, 60)
 		broken := slices.Clone(q)
 		broken[3] = nan
 		if got, err := s.TopK(t.Context(), m, Range{20, n}, embedding(broken), dst); got != 60 || err != nil {
@@ -444,6 +447,112 @@ func TestNaNRanksLast(t *testing.T) {
 		for i, h := range dst {
 			if h.Row != 20+i || h.Score == h.Score {
 				t.Errorf("%v, %v, NaN in the query: hit %d is row %d with %v", c.kind, c.metric, i, h.Row, h.Score)
+			}
+		}
+	}
+}
+
+// The best rows are one of each of the groups of the first threshold, and no others are nearly as good.
+func TestFewGoodRows(t *testing.T) {
+	const n = 1000
+	rows := make([]float32, n)
+	for i := range rows {
+		rows[i] = float32(-i)
+		if i < 16 {
+			rows[i] = float32(1000 - i)
+		}
+	}
+	m := fromF32(t, 1, rows)
+	s := &Searcher{Metric: Dot}
+	for k := range 40 {
+		dst := make([]Hit, k)
+		got, err := s.TopK(t.Context(), m, m.All(), embedding([]float32{1}), dst)
+		if err != nil || got != k {
+			t.Fatalf("%d best: %d, %v", k, got, err)
+		}
+		for i, h := range dst {
+			if h != (Hit{i, rows[i]}) {
+				t.Errorf("%d best: hit %d is %v", k, i, h)
+			}
+		}
+	}
+}
+
+// A cosine is the same however long the vectors are, and stays within -1 and 1.
+func TestCosineOfAllLengths(t *testing.T) {
+	const dim = 70
+	r := rand.New(rand.NewPCG(11, 12))
+	base := randomRows(r, 3, dim)
+	copy(base[2*dim:], base[:dim])
+	exponents := []int{-130, -100, -70, -61, -59, -1, 0, 59, 61, 70, 100, 120}
+	var rows []float32
+	for _, e := range exponents {
+		for _, x := range base {
+			rows = append(rows, float32(math.Ldexp(float64(x), e)))
+		}
+	}
+	m := fromF32(t, dim, rows)
+	s := &Searcher{}
+	scores := make([]float32, m.Rows())
+	for _, e := range exponents {
+		for sign := float64(-1); sign <= 1; sign += 2 {
+			q := make([]float32, dim)
+			for i, x := range base[:dim] {
+				q[i] = float32(math.Ldexp(sign*float64(x), e))
+			}
+			if err := s.Scan(t.Context(), m, m.All(), embedding(q), scores); err != nil {
+				t.Fatal(err)
+			}
+			for i, got := range scores {
+				want := metrics.Cosine(q, rows[i*dim:][:dim])
+				if !(math.Abs(float64(got)-want) <= 12*0x1p-23) || got < -1 || got > 1 {
+					t.Errorf("query of 2^%d, row of 2^%d: %v, want %v", e, exponents[i/3], got, want)
+				}
+			}
+		}
+	}
+}
+
+// A square at the threshold or above has a root at the distance or above.
+func TestSquare(t *testing.T) {
+	r := rand.New(rand.NewPCG(13, 14))
+	for range 100_000 {
+		d := float32(math.Exp2(r.Float64()*150 - 80))
+		s := square(-d)
+		if s != s {
+			if d < 0x1p63 {
+				t.Fatalf("no threshold for %v", d)
+			}
+			continue
+		}
+		if root := float32(math.Sqrt(float64(s))); root < d {
+			t.Fatalf("%v: a square of %v has the root %v", d, s, root)
+		}
+		if s != 0x1p-80 && float32(math.Sqrt(float64(math.Nextafter32(s, 0)))) > d {
+			t.Fatalf("%v: %v is not the least threshold", d, s)
+		}
+		if s < 0x1p-80 {
+			t.Fatalf("%v: the threshold is %v, where squares are not exact", d, s)
+		}
+	}
+}
+
+// Distances that float32 has, with squares that it has not.
+func TestFarAndNear(t *testing.T) {
+	for _, unit := range []float32{0x1p-100, 0x1p70} {
+		rows := make([]float32, 600)
+		for i := range rows {
+			rows[i] = unit * float32(i*7%600)
+		}
+		m := fromF32(t, 1, rows)
+		s := &Searcher{Metric: Euclidean}
+		dst := make([]Hit, 5)
+		if _, err := s.TopK(t.Context(), m, m.All(), embedding([]float32{0}), dst); err != nil {
+			t.Fatal(err)
+		}
+		for i, h := range dst {
+			if h.Score != unit*float32(i) || rows[h.Row] != h.Score {
+				t.Errorf("unit %v: hit %d is %v", unit, i, h)
 			}
 		}
 	}

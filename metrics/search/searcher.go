@@ -22,20 +22,20 @@ type Searcher struct {
 	Filter []uint64     // rows to look at: bit i%64 of word i/64 is row i; nil is all, otherwise a bit for each row of the matrix
 	Runner types.Runner // spreads a search over goroutines
 
-	query query
-	job   job
-	lanes []*lane
-	run   func(i int) // s.work, made once
-	first []Hit       // of TopKRerank
+	query   query
+	job     job
+	workers []*worker
+	run     func(i int) // s.work, made once
+	first   []Hit       // of TopKRerank
 }
 
-// job is what the lanes of a search have in common.
+// job is what the workers of a search have in common.
 type job struct {
 	ctx    context.Context
 	m      *Matrix
 	metric Metric
 	rows   Range
-	each   int       // rows of a lane
+	each   int       // rows of a worker
 	scores []float32 // of Scan
 }
 
@@ -46,14 +46,15 @@ const (
 	// fewer, so that they have at most blockBytes: a call into assembly cannot be preempted.
 	blockRows  = 1024
 	blockBytes = 256 << 10
-	// A lane has at least laneBytes of components, so that it is worth a goroutine.
-	laneBytes = 1 << 20
-	maxLanes  = 64
+	// A worker has at least workerBytes of components, so that it is worth a goroutine.
+	workerBytes = 1 << 20
+	maxWorkers  = 64
 )
 
 // Scan writes the score of each row of the range to dst, which is as long as the range. A row that the
 // Filter leaves out has a score of NaN.
 func (s *Searcher) Scan(ctx context.Context, m *Matrix, rows Range, q *types.Embedding, dst []float32) error {
+	defer s.release()
 	if err := s.begin(ctx, m, s.Metric, rows, q); err != nil {
 		return err
 	}
@@ -68,6 +69,7 @@ func (s *Searcher) Scan(ctx context.Context, m *Matrix, rows Range, q *types.Emb
 // len(dst), or fewer if the range, less what the Filter leaves out, has fewer rows. After an error
 // what dst holds is undefined.
 func (s *Searcher) TopK(ctx context.Context, m *Matrix, rows Range, q *types.Embedding, dst []Hit) (int, error) {
+	defer s.release()
 	if err := s.begin(ctx, m, s.Metric, rows, q); err != nil {
 		return 0, err
 	}
@@ -78,6 +80,7 @@ func (s *Searcher) TopK(ctx context.Context, m *Matrix, rows Range, q *types.Emb
 // them by their scores in exact to dst, as TopK does. Both hold the same rows, in the same order. A
 // Binary coarse matrix is compared by Hamming, whatever the Metric.
 func (s *Searcher) TopKRerank(ctx context.Context, coarse, exact *Matrix, rows Range, q *types.Embedding, candidates int, dst []Hit) (int, error) {
+	defer s.release()
 	if coarse.rows != exact.rows || coarse.dim != exact.dim {
 		return 0, badArgument("coarse", "(%d, %d), but exact is (%d, %d)", coarse.rows, coarse.dim, exact.rows, exact.dim)
 	}
@@ -126,6 +129,13 @@ func (s *Searcher) begin(ctx context.Context, m *Matrix, metric Metric, rows Ran
 	return nil
 }
 
+// release lets go of what belongs to the caller.
+func (s *Searcher) release() {
+	s.job = job{}
+	q := &s.query
+	q.own, q.vector, q.quanta, q.bits = nil, nil, nil, nil
+}
+
 func (s *Searcher) topK(dst []Hit) (int, error) {
 	n := min(len(dst), s.job.rows.To-s.job.rows.From)
 	if n == 0 {
@@ -135,12 +145,12 @@ func (s *Searcher) topK(dst []Hit) (int, error) {
 		return 0, err
 	}
 	best := best{hits: dst[:0], n: n}
-	for _, l := range s.lanes[:s.job.lanes()] {
+	for _, w := range s.workers[:s.job.workers()] {
 		if len(best.hits) == 0 {
-			best.hits = append(best.hits, l.best.hits...) // dst itself, if there is one lane
+			best.hits = append(best.hits, w.best.hits...) // dst itself, if there is one worker
 			continue
 		}
-		for _, h := range l.best.hits {
+		for _, h := range w.best.hits {
 			best.offer(h)
 		}
 	}
@@ -151,7 +161,7 @@ func (s *Searcher) rerank(candidates, dst []Hit) (int, error) {
 	if len(dst) == 0 {
 		return 0, nil
 	}
-	j, l := &s.job, s.lane(0)
+	j, w := &s.job, s.worker(0)
 	best := best{hits: dst[:0], n: len(dst)}
 	for i, h := range candidates {
 		if i%chunkRows == 0 {
@@ -159,63 +169,63 @@ func (s *Searcher) rerank(candidates, dst []Hit) (int, error) {
 				return 0, err
 			}
 		}
-		l.score(j, &s.query, h.Row, 1)
-		best.offer(Hit{h.Row, l.key(j, &s.query, h.Row, 0)})
+		w.score(j, &s.query, h.Row, 1)
+		best.offer(Hit{h.Row, w.key(j, &s.query, h.Row, 0)})
 	}
 	return best.finish(j.metric), nil
 }
 
-// lanes is the number of lanes that the job needs.
-func (j *job) lanes() int {
+// workers is the number of workers that the job needs.
+func (j *job) workers() int {
 	return max(1, (j.rows.To-j.rows.From+j.each-1)/j.each)
 }
 
-// spread runs the job. The hits of a lane are at most n; a single lane has dst for them.
+// spread runs the job. The hits of a worker are at most n; a single worker has dst for them.
 func (s *Searcher) spread(n int, dst []Hit) error {
 	j := &s.job
 	rows := j.rows.To - j.rows.From
 	j.each = max(1, rows)
 	if s.Runner != nil {
-		j.each = max(chunkRows, laneBytes/j.m.rowBytes(), (rows+maxLanes-1)/maxLanes)
+		j.each = max(chunkRows, workerBytes/j.m.rowBytes(), (rows+maxWorkers-1)/maxWorkers)
 	}
-	lanes := j.lanes()
-	for i := range lanes {
-		l := s.lane(i)
-		l.best, l.seen = best{hits: dst[:0], n: n}, 0
-		if lanes > 1 {
-			if cap(l.hits) < n {
-				l.hits = make([]Hit, n)
+	workers := j.workers()
+	for i := range workers {
+		w := s.worker(i)
+		w.best, w.seen = best{hits: dst[:0], n: n}, 0
+		if workers > 1 {
+			if cap(w.hits) < n {
+				w.hits = make([]Hit, n)
 			}
-			l.best.hits = l.hits[:0]
+			w.best.hits = w.hits[:0]
 		}
 	}
-	if lanes == 1 {
+	if workers == 1 {
 		s.work(0)
 	} else {
 		if s.run == nil {
 			s.run = s.work
 		}
-		s.Runner.Run(lanes, s.run)
+		s.Runner.Run(workers, s.run)
 	}
-	for _, l := range s.lanes[:lanes] {
-		if l.err != nil {
-			return l.err
+	for _, w := range s.workers[:workers] {
+		if w.err != nil {
+			return w.err
 		}
 	}
 	return nil
 }
 
-func (s *Searcher) lane(i int) *lane {
-	for len(s.lanes) <= i {
-		s.lanes = append(s.lanes, new(lane))
+func (s *Searcher) worker(i int) *worker {
+	for len(s.workers) <= i {
+		s.workers = append(s.workers, new(worker))
 	}
-	return s.lanes[i]
+	return s.workers[i]
 }
 
-// work does what lane i has to.
+// work does what worker i has to.
 func (s *Searcher) work(i int) {
 	j := &s.job
 	from := j.rows.From + i*j.each
-	l := s.lanes[i]
-	l.err = l.work(j, &s.query, s.Filter, from, min(from+j.each, j.rows.To))
+	w := s.workers[i]
+	w.err = w.work(j, &s.query, s.Filter, from, min(from+j.each, j.rows.To))
 }

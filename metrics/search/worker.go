@@ -8,8 +8,8 @@ import (
 	"github.com/maida-ai/gomai/simd"
 )
 
-// lane is what one goroutine of a search needs.
-type lane struct {
+// worker is what one goroutine of a search needs.
+type worker struct {
 	scores [blockRows]float32 // of a block, not yet final: see key
 	counts [blockRows]int32   // of a block, in int8 quanta or bits
 	set    [blockRows / 64]uint64
@@ -21,7 +21,7 @@ type lane struct {
 }
 
 // work looks at the rows from, ..., to-1.
-func (l *lane) work(j *job, q *query, filter []uint64, from, to int) error {
+func (w *worker) work(j *job, q *query, filter []uint64, from, to int) error {
 	block := min(blockRows, max(1, blockBytes/j.m.rowBytes()))
 	for from < to {
 		if err := j.ctx.Err(); err != nil {
@@ -29,7 +29,7 @@ func (l *lane) work(j *job, q *query, filter []uint64, from, to int) error {
 		}
 		for end := min(from+chunkRows, to); from < end; {
 			n := min(block, end-from)
-			l.block(j, q, filter, from, n)
+			w.block(j, q, filter, from, n)
 			from += n
 		}
 	}
@@ -37,28 +37,28 @@ func (l *lane) work(j *job, q *query, filter []uint64, from, to int) error {
 }
 
 // block looks at n rows.
-func (l *lane) block(j *job, q *query, filter []uint64, from, n int) {
+func (w *worker) block(j *job, q *query, filter []uint64, from, n int) {
 	wanted := filter == nil || anyBit(filter, from, n)
 	if wanted && !q.nan {
-		l.score(j, q, from, n)
+		w.score(j, q, from, n)
 	}
 	switch {
 	case j.scores != nil:
-		l.keep(j, q, filter, from, n)
+		w.keep(j, q, filter, from, n)
 	case wanted:
-		l.pick(j, q, filter, from, n)
+		w.pick(j, q, filter, from, n)
 	}
 }
 
 // keep writes the scores of a block to those of the job.
-func (l *lane) keep(j *job, q *query, filter []uint64, from, n int) {
+func (w *worker) keep(j *job, q *query, filter []uint64, from, n int) {
 	dst := j.scores[from-j.rows.From:][:n]
 	for i := range dst {
 		if filter != nil && word64(filter, from+i)&1 == 0 {
 			dst[i] = float32(math.NaN())
 			continue
 		}
-		dst[i] = j.metric.score(l.key(j, q, from+i, i))
+		dst[i] = j.metric.score(w.key(j, q, from+i, i))
 	}
 }
 
@@ -66,74 +66,75 @@ func (l *lane) keep(j *job, q *query, filter []uint64, from, n int) {
 // rows at a time, by a threshold that leaves out no row too many; key decides. At first, when there is
 // no threshold yet or one that soon gets much better, it is set anew after few rows, then after more
 // and more: about n rows are offered each time.
-func (l *lane) pick(j *job, q *query, filter []uint64, from, n int) {
+func (w *worker) pick(j *job, q *query, filter []uint64, from, n int) {
 	i := 0
-	if l.seen == 0 && filter == nil {
-		i = l.pickFirst(j, q, from, n)
+	if w.seen == 0 && filter == nil {
+		i = w.pickFirst(j, q, from, n)
 	}
 	for size := 0; i < n; i += size {
-		size = max(l.seen, 2*l.best.n, 16)
+		size = max(w.seen, 2*w.best.n, 16)
 		size = min(size, n-i)
-		l.seen += size
-		l.pickSome(j, q, filter, from, i, size)
+		w.seen += size
+		w.pickSome(j, q, filter, from, i, size)
 	}
 }
 
 // pickSome is pick for the size rows from i of the block on.
-func (l *lane) pickSome(j *job, q *query, filter []uint64, from, i, size int) {
-	set := l.set[:(size+63)/64]
-	switch worst := l.best.worst(); {
+func (w *worker) pickSome(j *job, q *query, filter []uint64, from, i, size int) {
+	set := w.set[:(size+63)/64]
+	switch worst := w.best.worst(); {
 	case q.nan || worst != worst:
-		for w := range set {
-			set[w] = lowBits(size - 64*w)
+		for i := range set {
+			set[i] = lowBits(size - 64*i)
 		}
 	case j.metric == Hamming:
-		simd.BelowI32(set, l.counts[i:i+size], int32(-worst))
+		simd.BelowI32(set, w.counts[i:i+size], int32(-worst))
 	case j.metric == Euclidean:
-		simd.NotAtLeastF32(set, l.scores[i:i+size], square(worst))
+		simd.NotAtLeastF32(set, w.scores[i:i+size], square(worst))
 	default:
-		simd.NotAtMostF32(set, l.scores[i:i+size], worst)
+		simd.NotAtMostF32(set, w.scores[i:i+size], worst)
 	}
-	l.offer(j, q, filter, set, from, i)
+	w.offer(j, q, filter, set, from, i)
 }
 
 // offer offers the rows of set, whose first is row from+i and stands at i of the block.
-func (l *lane) offer(j *job, q *query, filter, set []uint64, from, i int) {
-	for w, word := range set {
+func (w *worker) offer(j *job, q *query, filter, set []uint64, from, i int) {
+	for n, word := range set {
 		if filter != nil {
-			word &= word64(filter, from+i+64*w)
+			word &= word64(filter, from+i+64*n)
 		}
 		for ; word != 0; word &= word - 1 {
-			at := i + 64*w + bits.TrailingZeros64(word)
-			l.best.offer(Hit{from + at, l.key(j, q, from+at, at)})
+			at := i + 64*n + bits.TrailingZeros64(word)
+			w.best.offer(Hit{from + at, w.key(j, q, from+at, at)})
 		}
 	}
 }
 
-// pickFirst is pick for the first block of a lane, if a good threshold can be had at once: the block is
-// 16 interleaved groups, and n rows at least are as good as the n-th best of their best ones. It
+// pickFirst is pick for the first block of a worker, if a good threshold can be had at once: the block
+// is 16 interleaved groups, and k rows at least are as good as the k-th best of their best ones. It
 // returns how many rows it is done with, all or none.
-func (l *lane) pickFirst(j *job, q *query, from, n int) int {
-	k := l.best.n
+func (w *worker) pickFirst(j *job, q *query, from, n int) int {
+	k := w.best.n
 	if k > 16 || n < 256 || q.nan {
 		return 0
 	}
-	set := l.set[:(n+63)/64]
+	set := w.set[:(n+63)/64]
 	switch j.metric {
 	case Hamming:
-		var group [16]int32
-		if simd.MinLanesI32(&group, l.counts[:n]); j.m.lost != nil {
-			return 0 // they may be among the best
+		if j.m.lost != nil {
+			return 0 // a lost row may be the best of its group
 		}
+		var group [16]int32
+		simd.MinLanesI32(&group, w.counts[:n])
 		for i := range group {
 			group[i] = -group[i]
 		}
-		simd.BelowI32(set, l.counts[:n], 1-nthLargest(&group, k))
+		simd.BelowI32(set, w.counts[:n], 1-nthLargest(&group, k))
 	case Euclidean:
-		return 0
+		return 0 // distances may be equal where their squares are not
 	default:
 		var group [16]float32
-		simd.MaxLanesF32(&group, l.scores[:n])
+		simd.MaxLanesF32(&group, w.scores[:n])
 		for _, s := range group {
 			if s-s != 0 {
 				return 0 // not what key will make of it
@@ -141,12 +142,15 @@ func (l *lane) pickFirst(j *job, q *query, from, n int) int {
 		}
 		t := nthLargest(&group, k)
 		if j.metric == Cosine {
-			t = min(t, 1) // as key does
+			// key makes 1 of what is above it, and -1 of what is below.
+			if t = min(t, 1); t <= -1 {
+				return 0
+			}
 		}
-		simd.NotAtMostF32(set, l.scores[:n], math.Nextafter32(t, -math.MaxFloat32))
+		simd.NotAtMostF32(set, w.scores[:n], math.Nextafter32(t, -math.MaxFloat32))
 	}
-	l.seen = n
-	l.offer(j, q, nil, set, from, 0)
+	w.seen = n
+	w.offer(j, q, nil, set, from, 0)
 	return n
 }
 
@@ -168,9 +172,9 @@ func nthLargest[T int32 | float32](v *[16]T, n int) T {
 	return least
 }
 
-// square returns a float32 that no square is below whose root is at least the distance, given as a
-// key. Squares at the ends of float32's range are not exact: none is at or beyond the result then,
-// which is NaN, or those that are tiny are below it.
+// square returns a threshold for squares: none at or above it has a root below the distance whose key
+// is given. At the ends of float32's range squares are not exact: tiny ones are all below it, and it is
+// NaN, which none is at or above, for a distance whose square is huge.
 func square(key float32) float32 {
 	exact := float64(key) * float64(key)
 	if exact > math.MaxFloat32/2 {
@@ -184,9 +188,9 @@ func square(key float32) float32 {
 }
 
 // score compares the query with n rows. The results are scores but for what key does.
-func (l *lane) score(j *job, q *query, from, n int) {
+func (w *worker) score(j *job, q *query, from, n int) {
 	m, d := j.m, j.m.stride()
-	scores, counts := l.scores[:n], l.counts[:n]
+	scores, counts := w.scores[:n], w.counts[:n]
 	at, end := from*d, (from+n)*d
 	switch m.kind {
 	case F32:
@@ -198,14 +202,14 @@ func (l *lane) score(j *job, q *query, from, n int) {
 	case F16:
 		if j.metric == Euclidean {
 			for i := range scores {
-				scores[i] = simd.L2F32(q.vector, l.widen(m, from+i))
+				scores[i] = simd.L2F32(q.vector, w.widen(m, from+i))
 			}
 			return
 		}
 		simd.DotRowsF16(scores, q.vector, m.f16[at:end])
 	case I8:
 		simd.DotRowsI8(counts, q.quanta, m.i8[at:end])
-		l.scaleI8(j, q, from, n)
+		w.scaleI8(j, q, from, n)
 		return
 	case Binary:
 		simd.HammingRowsU64(counts, q.bits, m.bits[at:end])
@@ -218,8 +222,8 @@ func (l *lane) score(j *job, q *query, from, n int) {
 
 // scaleI8 makes scores of the sums of products of quanta. The square of a distance is |q|^2 + |row|^2
 // - 2 q*row, of which all terms are exact in float64 but for the scales.
-func (l *lane) scaleI8(j *job, q *query, from, n int) {
-	m, scores, counts := j.m, l.scores[:n], l.counts[:n]
+func (w *worker) scaleI8(j *job, q *query, from, n int) {
+	m, scores, counts := j.m, w.scores[:n], w.counts[:n]
 	switch j.metric {
 	case Cosine:
 		simd.ScaleI32F32(scores, counts, m.inverse[from:from+n], q.factor)
@@ -237,15 +241,15 @@ func (l *lane) scaleI8(j *job, q *query, from, n int) {
 
 // key is the final score of row, which stands at i of the block; the negative of it where low scores
 // are good.
-func (l *lane) key(j *job, q *query, row, i int) float32 {
+func (w *worker) key(j *job, q *query, row, i int) float32 {
 	m := j.m
 	if q.nan || m.kind == Binary && m.isLost(row) {
 		return float32(math.NaN())
 	}
 	if j.metric == Hamming {
-		return -float32(l.counts[i])
+		return -float32(w.counts[i])
 	}
-	switch s := l.scores[i]; j.metric {
+	switch s := w.scores[i]; j.metric {
 	case Euclidean:
 		if s > 0x1p-80 && s <= math.MaxFloat32 || m.kind == I8 {
 			return -float32(math.Sqrt(float64(s)))
@@ -259,17 +263,17 @@ func (l *lane) key(j *job, q *query, row, i int) float32 {
 			return s
 		}
 	}
-	return l.exactKey(j, q, row)
+	return w.exactKey(j, q, row)
 }
 
 // exactKey is key for a row of floats that leaves float32's range on the way, by the metrics that
 // compute in float64 then.
-func (l *lane) exactKey(j *job, q *query, row int) float32 {
+func (w *worker) exactKey(j *job, q *query, row int) float32 {
 	m := j.m
 	if m.isLost(row) || m.kind == I8 {
 		return float32(math.NaN())
 	}
-	v := l.row(m, row)
+	v := w.row(m, row)
 	switch j.metric {
 	case Euclidean:
 		return -float32(metrics.Euclidean(q.own, v))
@@ -280,21 +284,21 @@ func (l *lane) exactKey(j *job, q *query, row int) float32 {
 }
 
 // row returns the components of a row of floats.
-func (l *lane) row(m *Matrix, row int) []float32 {
+func (w *worker) row(m *Matrix, row int) []float32 {
 	if m.kind == F16 {
-		return l.widen(m, row)
+		return w.widen(m, row)
 	}
 	return m.f32[row*m.dim:][:m.dim]
 }
 
-// widen returns the components of a row of halves, in memory of the lane.
-func (l *lane) widen(m *Matrix, row int) []float32 {
-	if cap(l.wide) < m.dim {
-		l.wide = make([]float32, m.dim)
+// widen returns the components of a row of halves, in memory of the worker.
+func (w *worker) widen(m *Matrix, row int) []float32 {
+	if cap(w.wide) < m.dim {
+		w.wide = make([]float32, m.dim)
 	}
-	w := l.wide[:m.dim]
-	simd.ConvertF16F32(w, m.f16[row*m.dim:][:m.dim])
-	return w
+	v := w.wide[:m.dim]
+	simd.ConvertF16F32(v, m.f16[row*m.dim:][:m.dim])
+	return v
 }
 
 // rowBytes is the number of bytes that the components of a row take.
