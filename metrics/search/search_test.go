@@ -414,11 +414,11 @@ func TestQueryForms(t *testing.T) {
 func TestNaNRanksLast(t *testing.T) {
 	const n, dim = 400, 32
 	r := rand.New(rand.NewPCG(7, 8))
-	rows := randomRows(r, n, dim)
-	for i := range 150 {
+	rows, q := randomRows(r, n, dim), randomRows(r, 1, dim)
+	for i := range 150 { // the query itself, but for the NaN
+		copy(rows[i*dim:][:dim], q)
 		rows[i*dim+r.IntN(dim)] = nan
 	}
-	q := randomRows(r, 1, dim)
 	base := fromF32(t, dim, rows)
 	for _, c := range combinations {
 		m := base
@@ -510,6 +510,48 @@ func TestCosineOfAllLengths(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Cosines of one direction, and of the opposite one, are 1 and -1 but for rounding; those that rounding
+// takes beyond are equal.
+func TestCosineStaysInRange(t *testing.T) {
+	const n = 300
+	r := rand.New(rand.NewPCG(15, 16))
+	s, scores, dst := &Searcher{}, make([]float32, n), make([]Hit, 10)
+	atEnd := 0
+	for dim := 1; dim < 100; dim++ {
+		q := randomRows(r, 1, dim)
+		for _, sign := range []float32{-1, 1} {
+			rows := make([]float32, 0, n*dim)
+			for range n {
+				scale := sign * (r.Float32() + 0.1)
+				for _, x := range q {
+					rows = append(rows, x*scale)
+				}
+			}
+			m := fromF32(t, dim, rows)
+			if err := s.Scan(t.Context(), m, m.All(), embedding(q), scores); err != nil {
+				t.Fatal(err)
+			}
+			for i, got := range scores {
+				if got < -1 || got > 1 || math.Abs(float64(got-sign)) > 12*0x1p-23 {
+					t.Errorf("dimension %d: row %d has %v", dim, i, got)
+				}
+				if got == sign {
+					atEnd++
+				}
+			}
+			if _, err := s.TopK(t.Context(), m, m.All(), embedding(q), dst); err != nil {
+				t.Fatal(err)
+			}
+			if want := sorted(Cosine, 0, scores, func(int) bool { return true }); !slices.Equal(dst, want[:10]) {
+				t.Errorf("dimension %d: got %v, want %v", dim, dst, want[:10])
+			}
+		}
+	}
+	if atEnd == 0 {
+		t.Error("no cosine is at the end of the range")
 	}
 }
 
@@ -695,6 +737,9 @@ func TestCancel(t *testing.T) {
 	}
 	if _, err := s.TopK(cancelled, base, Range{}, q, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("nothing to do: %v", err)
+	}
+	if s.job.ctx != nil || s.job.m != nil || s.query.own != nil {
+		t.Error("the Searcher keeps what belongs to its caller")
 	}
 }
 
