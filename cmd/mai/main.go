@@ -1,5 +1,5 @@
-// Command mai embeds, tokenises and compares text, makes small models out of large ones and runs the
-// quick start, out of one binary (a static one with CGO_ENABLED=0).
+// Command mai embeds, tokenises, compares and finds text, makes small models out of large ones and runs
+// the quick start, out of one binary (a static one with CGO_ENABLED=0).
 //
 // Data goes to stdout, everything else to stderr. The exit code is 0 when the work is done, 1 when it
 // failed while running, 2 for wrong usage, 3 for bad input or a bad model file, 130 when interrupted.
