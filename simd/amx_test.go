@@ -68,6 +68,32 @@ func TestAMXGemmI8(t *testing.T) {
 	}
 }
 
+// The sums that are the farthest from zero, at the largest k, parked many times on their way.
+func TestAMXExtremes(t *testing.T) {
+	atAMX(t)
+	const m, n, k = 50, 33, maxGemmI8
+	a, w := slices.Repeat([]uint8{255}, m*k), slices.Repeat([]int8{-128}, n*k)
+	got := make([]int32, m*n)
+	GemmU8I8(got, packedU8(a, m, k), packedI8(w, n, k), m, n, k)
+	for i, v := range got {
+		if v != -128*255*k {
+			t.Fatalf("element %d: %d, want %d", i, v, -128*255*k)
+		}
+	}
+}
+
+func TestAMXDoesNotAllocate(t *testing.T) {
+	atAMX(t)
+	c := newEpilogueCase(rand.New(rand.NewPCG(35, 36)), 40, 50, 40)
+	f32, u8 := make([]float32, c.m*c.n), make([]uint8, c.m*c.n)
+	if allocs := testing.AllocsPerRun(5, func() {
+		GemmU8I8F32(f32, c.a, c.w, c.m, c.n, c.k, c.e)
+		GemmU8I8U8(u8, c.a, c.w, c.m, c.n, c.k, c.e, c.q)
+	}); allocs != 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+}
+
 // TestAMXGuarded puts every buffer against a page that cannot be accessed.
 func TestAMXGuarded(t *testing.T) {
 	atAMX(t)
