@@ -25,6 +25,9 @@ func rowsPerCall(rowBytes int) int {
 	return min(callBytes/rowBytes, callRows) &^ 7
 }
 
+// Rows of float32 that are not longer than chunk are never too long: the scans below would not end.
+const _ = uint(callBytes/8/4 - chunk)
+
 // groupF32 returns how many rows the float32 reductions of a level take together, 0 for none. They do
 // not take rows longer than chunk, which are reduced in pieces.
 func groupF32(l cpu.Level) int {

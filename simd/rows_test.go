@@ -147,6 +147,7 @@ func TestRowsShape(t *testing.T) {
 	wantPanic(t, "simd: DotRowsI8: rows is not len(dst) times len(q)", func() { DotRowsI8(sums, i8[:3], i8) })
 	wantPanic(t, "simd: DotRowsI8: too long, the sums may overflow", func() { DotRowsI8(sums[:1], long, long) })
 	wantPanic(t, "simd: HammingRowsU64: rows is not len(dst) times len(q)", func() { HammingRowsU64(sums, u64[:3], u64) })
+	wantPanic(t, "simd: HammingRowsU64: too long, the sums may overflow", func() { HammingRowsU64(nil, make([]uint64, 1<<25), nil) })
 	if isMatrix(1<<32, 1<<32, 0) {
 		t.Error("a product that wraps round passes for a shape")
 	}
