@@ -5,7 +5,8 @@ import (
 )
 
 var gemmBF16Code = cpu.Implement("GemmBF16",
-	cpu.Variant{Level: cpu.AMX, Needs: cpu.AMXBF16}, cpu.Variant{Level: cpu.AVX512, Needs: cpu.BF16})
+	cpu.Variant{Level: cpu.AMX, Needs: cpu.AMXBF16}, cpu.Variant{Level: cpu.AVX512, Needs: cpu.BF16},
+	cpu.Variant{Level: cpu.AVX512}, cpu.Variant{Level: cpu.AVX2})
 
 // Packed bfloat16 has one layout on all levels, for weights
 //

@@ -5,20 +5,20 @@ package simd
 import "github.com/maida-ai/gomai/internal/cpu"
 
 func gemmBF16(dst []float32, a, w []BFloat16, m, n, k int) {
-	switch gemmBF16Code.Level() {
+	switch v := gemmBF16Code.Variant(); v.Level {
 	case cpu.AMX:
 		gemmBF16AMX(dst, a, w, m, n, k)
-	case cpu.AVX512:
-		gemmBF16AVX512(dst, a, w, m, n, k)
+	case cpu.AVX512, cpu.AVX2:
+		gemmBF16Tiles(v, dst, a, w, m, n, k)
 	default:
 		gemmBF16Generic(dst, a, w, m, n, k)
 	}
 }
 
-// The largest tile of the AVX-512 version, in rows and in panels of columns.
+// The largest tile of any version, in rows and in panels of columns.
 const (
-	tileRowsBF16   = 8
-	tilePanelsBF16 = 3
+	maxTileRowsBF16   = 8
+	maxTilePanelsBF16 = 3
 )
 
 // tileBF16 is what the assembly of a tile gets: fields of eight bytes, read in this order by the generator.
@@ -36,41 +36,57 @@ type tileBF16 struct {
 // callBF16 is the most steps that one call of assembly takes: the scheduler cannot interrupt it.
 const callBF16 = 256
 
-// gemmBF16AVX512 computes the product tile by tile. Whole tiles go to dst directly, others by way of scratch.
-func gemmBF16AVX512(dst []float32, a, w []BFloat16, m, n, k int) {
+// gemmBF16Tiles computes the product tile by tile. Whole tiles go to dst directly, others by way of scratch.
+func gemmBF16Tiles(v cpu.Variant, dst []float32, a, w []BFloat16, m, n, k int) {
+	tileRows, tilePanels := maxTileRowsBF16, maxTilePanelsBF16
+	if v.Level == cpu.AVX2 {
+		tileRows, tilePanels = 4, 1
+	}
 	steps := roundUp(k, stepBF16) / stepBF16
 	block := steps * stepSizeBF16
-	var scratch [tileRowsBF16 * tilePanelsBF16 * panelColumns]float32
-	for j := 0; j < n; j += tilePanelsBF16 * panelColumns {
-		panels := min(tilePanelsBF16, (n-j+panelColumns-1)/panelColumns)
+	var scratch [maxTileRowsBF16 * maxTilePanelsBF16 * panelColumns]float32
+	for j := 0; j < n; j += tilePanels * panelColumns {
+		panels := min(tilePanels, (n-j+panelColumns-1)/panelColumns)
 		columns := min(panels*panelColumns, n-j)
-		for i := 0; i < m; i += tileRowsBF16 {
-			rows := min(tileRowsBF16, m-i)
+		for i := 0; i < m; i += tileRows {
+			rows := min(tileRows, m-i)
 			first, panel := i/blockRowsBF16*block+i%blockRowsBF16*stepBF16, j/panelColumns*block
 			t := tileBF16{
 				wStep: 2 * block,
-				start: &zerosF32[0], sums: &scratch[0], sumsStep: 4 * tilePanelsBF16 * panelColumns,
+				start: &zerosF32[0], sums: &scratch[0], sumsStep: 4 * maxTilePanelsBF16 * panelColumns,
 			}
-			whole := (rows == tileRowsBF16 || rows == 4) && columns == panels*panelColumns
+			whole := rows%4 == 0 && columns == panels*panelColumns
 			if whole {
 				t.sums, t.sumsStep = &dst[i*n+j], 4*n
 			}
 			for s := 0; s < steps; s += callBF16 {
 				t.steps = min(callBF16, steps-s)
 				t.a, t.w = &a[first+s*stepSizeBF16], &w[panel+s*stepSizeBF16]
-				runTileBF16(&t, rows, panels)
+				runTileBF16(v, &t, rows, panels)
 				t.start, t.startStep = t.sums, t.sumsStep
 			}
 			if !whole {
 				for r := range rows {
-					copy(dst[(i+r)*n+j:][:columns], scratch[r*tilePanelsBF16*panelColumns:])
+					copy(dst[(i+r)*n+j:][:columns], scratch[r*maxTilePanelsBF16*panelColumns:])
 				}
 			}
 		}
 	}
 }
 
-func runTileBF16(t *tileBF16, rows, panels int) {
+// runTileBF16 computes a tile of 8 rows, or of 4 if that is enough.
+func runTileBF16(v cpu.Variant, t *tileBF16, rows, panels int) {
+	switch {
+	case v.Level == cpu.AVX2:
+		tileBF16x4x16AVX2(t)
+	case v.Needs&cpu.BF16 != 0:
+		runTileBF16AVX512BF16(t, rows, panels)
+	default:
+		runTileBF16AVX512(t, rows, panels)
+	}
+}
+
+func runTileBF16AVX512BF16(t *tileBF16, rows, panels int) {
 	switch {
 	case rows > 4 && panels == 3:
 		tileBF16x8x48AVX512BF16(t)
@@ -84,6 +100,23 @@ func runTileBF16(t *tileBF16, rows, panels int) {
 		tileBF16x4x32AVX512BF16(t)
 	default:
 		tileBF16x4x16AVX512BF16(t)
+	}
+}
+
+func runTileBF16AVX512(t *tileBF16, rows, panels int) {
+	switch {
+	case rows > 4 && panels == 3:
+		tileBF16x8x48AVX512(t)
+	case rows > 4 && panels == 2:
+		tileBF16x8x32AVX512(t)
+	case rows > 4:
+		tileBF16x8x16AVX512(t)
+	case panels == 3:
+		tileBF16x4x48AVX512(t)
+	case panels == 2:
+		tileBF16x4x32AVX512(t)
+	default:
+		tileBF16x4x16AVX512(t)
 	}
 }
 
@@ -104,3 +137,24 @@ func tileBF16x4x32AVX512BF16(t *tileBF16)
 
 //go:noescape
 func tileBF16x4x16AVX512BF16(t *tileBF16)
+
+//go:noescape
+func tileBF16x8x48AVX512(t *tileBF16)
+
+//go:noescape
+func tileBF16x8x32AVX512(t *tileBF16)
+
+//go:noescape
+func tileBF16x8x16AVX512(t *tileBF16)
+
+//go:noescape
+func tileBF16x4x48AVX512(t *tileBF16)
+
+//go:noescape
+func tileBF16x4x32AVX512(t *tileBF16)
+
+//go:noescape
+func tileBF16x4x16AVX512(t *tileBF16)
+
+//go:noescape
+func tileBF16x4x16AVX2(t *tileBF16)

@@ -56,8 +56,8 @@ func eachLevelBF16(t *testing.T, f func(t *testing.T)) {
 	eachLevel(t, f)
 	t.Run("hidden", func(t *testing.T) {
 		defer cpu.Use(cpu.Levels()[0], cpu.BF16|cpu.AMXBF16)()
-		if l := gemmBF16Code.Level(); l != cpu.Generic {
-			t.Errorf("without its features GemmBF16 runs at %v", l)
+		if needs := gemmBF16Code.Variant().Needs; needs != 0 {
+			t.Errorf("without its features GemmBF16 uses %v", needs)
 		}
 		f(t)
 	})
@@ -104,6 +104,38 @@ func boundBF16(a, w []BFloat16) (sum, tolerance float64) {
 }
 
 func isDenormalBF16(x BFloat16) bool { return x&0x7F80 == 0 }
+
+// TestGemmBF16Guarded puts every buffer against a page that cannot be accessed, and a result between poison.
+func TestGemmBF16Guarded(t *testing.T) {
+	eachLevelBF16(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(19, 20))
+		for _, s := range [][3]int{{1, 1, 1}, {4, 16, 32}, {5, 17, 33}, {8, 48, 64}, {17, 31, 130}, {20, 48, 32}, {33, 33, 70}} {
+			m, n, k := s[0], s[1], s[2]
+			a, w := packedBF16(randomBF16(r, m*k), randomBF16(r, n*k), m, n, k)
+			const poison, margin = 12345, 64
+			want := slices.Repeat([]float32{poison}, m*n+2*margin)
+			GemmBF16(want[margin:margin+m*n], a, w, m, n, k)
+			if slices.Max(want[:margin]) != poison || slices.Min(want[:margin]) != poison ||
+				slices.Max(want[margin+m*n:]) != poison || slices.Min(want[margin+m*n:]) != poison {
+				t.Errorf("%v: written out of bounds", s)
+			}
+			lastA, firstA := guarded[BFloat16](t, len(a))
+			lastW, firstW := guarded[BFloat16](t, len(w))
+			last, first := guarded[float32](t, m*n)
+			for _, g := range []struct {
+				a, w []BFloat16
+				dst  []float32
+			}{{lastA, lastW, last}, {firstA, firstW, first}} {
+				copy(g.a, a)
+				copy(g.w, w)
+				GemmBF16(g.dst, g.a, g.w, m, n, k)
+				if !slices.Equal(g.dst, want[margin:margin+m*n]) {
+					t.Errorf("%v: at guarded pages it differs from elsewhere", s)
+				}
+			}
+		}
+	})
+}
 
 // Sums that float32 holds exactly whatever the order are the same bits on every level.
 func TestGemmBF16Exact(t *testing.T) {
@@ -250,17 +282,24 @@ func FuzzGemmBF16(f *testing.F) {
 
 func BenchmarkGemmBF16(b *testing.B) {
 	r := rand.New(rand.NewPCG(17, 18))
-	for _, l := range cpu.Levels() {
-		loop, ok := peak.BF16(l)
-		if !ok {
+	for _, v := range gemmBF16Code.Variants {
+		loop, ok := peak.F32(v.Level)
+		if v.Needs != 0 {
+			loop, ok = peak.BF16(v.Level)
+		}
+		if !ok || !slices.Contains(cpu.Levels(), v.Level) {
 			continue
+		}
+		name := v.Level.String()
+		if v.Needs != 0 {
+			name += "+" + v.Needs.String()
 		}
 		for _, s := range gemmShapes {
 			m, n, k := s[0], s[1], s[2]
 			a, w := packedBF16(normalBF16(r, m*k), normalBF16(r, n*k), m, n, k)
 			dst := make([]float32, m*n)
-			b.Run(fmt.Sprintf("%v/m=%d,n=%d,k=%d", l, m, n, k), func(b *testing.B) {
-				defer cpu.Use(l, 0)()
+			b.Run(fmt.Sprintf("%s/m=%d,n=%d,k=%d", name, m, n, k), func(b *testing.B) {
+				defer cpu.Use(v.Level, cpu.Available()&^v.Needs)()
 				reportPeak(b, s, loop, func() { GemmBF16(dst, a, w, m, n, k) })
 			})
 		}
