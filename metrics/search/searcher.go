@@ -45,7 +45,7 @@ const (
 	// blockRows are compared by one call of a primitive, whose results stay in the first-level cache, or
 	// fewer, so that they have at most blockBytes: a call into assembly cannot be preempted.
 	blockRows  = 1024
-	blockBytes = 256 << 10
+	blockBytes = 1 << 20
 	// A worker has at least workerBytes of components, so that it is worth a goroutine.
 	workerBytes = 1 << 20
 	maxWorkers  = 64
