@@ -13,9 +13,10 @@ func BenchmarkTopK(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 2))
 	base := fromF32(b, dim, randomRows(r, 10_000, dim))
 	q := embedding(randomRows(r, 1, dim))
+	primitives := map[Kind]string{F32: "DotRowsF32", F16: "DotRowsF16", I8: "DotRowsI8", Binary: "HammingRowsU64"}
 	for _, level := range cpu.Levels() {
 		for _, c := range combinations {
-			if c.metric != Cosine && c.metric != Hamming {
+			if c.metric != Cosine && c.metric != Hamming || !runsAt(primitives[c.kind], level) {
 				continue
 			}
 			m := base
@@ -36,4 +37,15 @@ func BenchmarkTopK(b *testing.B) {
 			}
 		}
 	}
+}
+
+// runsAt says whether the primitive has code of its own at that level.
+func runsAt(name string, l cpu.Level) bool {
+	defer cpu.Use(l, 0)()
+	for _, p := range cpu.Primitives() {
+		if p.Name == name {
+			return p.Level() == l
+		}
+	}
+	return false
 }

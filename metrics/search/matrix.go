@@ -30,8 +30,8 @@ func (k Kind) String() string {
 
 func (k Kind) known() bool { return k >= F32 && k <= Binary }
 
-// MaxDim is the highest number of components of a row. It keeps sums of int8 products within int32 and
-// a call into assembly short.
+// MaxDim is the highest number of components of a row. It keeps sums of int8 products within int32, and
+// the time between two looks at ctx within reason.
 const MaxDim = 1 << 16
 
 // Matrix is rows of one kind and of one vector space, the texts of a corpus for instance. It does not
@@ -51,7 +51,7 @@ type Matrix struct {
 	bits []uint64
 
 	// Per row, where the kind has it.
-	inverse []float32 // not Binary: 1/|row|, of I8 in quanta; 0 for a zero vector, Inf if it is no normal float32, NaN for a lost row
+	inverse []float32 // not Binary: 1/|row|, of I8 in quanta; 0 for a zero vector, Inf for a length too far from 1, NaN for a lost row
 	scale   []float32 // I8: what the quanta are multiplied by
 	square  []int32   // I8: |row|^2 in quanta
 	lost    []uint64  // Binary: a bit for each row whose vector held a NaN; nil without one

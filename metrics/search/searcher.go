@@ -17,6 +17,9 @@ import (
 // their dimension: float32 components for rows of any kind, quanta for I8 or signs for Binary. ctx is
 // asked before each 2048 rows; the error is that of ctx then. Settings and arguments that make no
 // sense are an *ArgumentError.
+//
+// A model that has a prompt for queries gives them a space of their own. Whoever knows that the rows are
+// its documents sets the Space of the query to that of the matrix.
 type Searcher struct {
 	Metric Metric
 	Filter []uint64     // rows to look at: bit i%64 of word i/64 is row i; nil is all, otherwise a bit for each row of the matrix
@@ -42,10 +45,8 @@ type job struct {
 const (
 	// chunkRows are looked at between two looks at ctx.
 	chunkRows = 2048
-	// blockRows are compared by one call of a primitive, whose results stay in the first-level cache, or
-	// fewer, so that they have at most blockBytes: a call into assembly cannot be preempted.
-	blockRows  = 1024
-	blockBytes = 1 << 20
+	// blockRows are compared by one call of a primitive, whose results stay in the first-level cache.
+	blockRows = 1024
 	// A worker has at least workerBytes of components, so that it is worth a goroutine.
 	workerBytes = 1 << 20
 	maxWorkers  = 64

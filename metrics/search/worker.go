@@ -22,13 +22,12 @@ type worker struct {
 
 // work looks at the rows from, ..., to-1.
 func (w *worker) work(j *job, q *query, filter []uint64, from, to int) error {
-	block := min(blockRows, max(1, blockBytes/j.m.rowBytes()))
 	for from < to {
 		if err := j.ctx.Err(); err != nil {
 			return err
 		}
 		for end := min(from+chunkRows, to); from < end; {
-			n := min(block, end-from)
+			n := min(blockRows, end-from)
 			w.block(j, q, filter, from, n)
 			from += n
 		}
