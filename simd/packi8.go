@@ -139,15 +139,20 @@ func packRows(dst, src []uint8, m, k int, flip uint8) {
 	l := activations()
 	clear(dst)
 	for row := range m {
-		from, block := src[row*k:(row+1)*k], dst[row/l.rows*l.blockBytes(k):]
-		switch {
-		case l.tiles:
-			packTileRow(block[row%l.rows*kMultiple:], from, l.rows*kMultiple, flip)
-		case l.words:
-			packWords(block[row%l.rows*8:], from, l.rows*8, flip)
-		default:
-			packBytes(block[row%l.rows*4:], from, l.rows*4, flip)
-		}
+		l.packRow(dst[row/l.rows*l.blockBytes(k):], src[row*k:(row+1)*k], row%l.rows, flip)
+	}
+}
+
+// packRow orders a row, or a part of one that begins at a multiple of kMultiple, in a block that begins
+// there too.
+func (l layoutU8) packRow(block, row []uint8, rowOfBlock int, flip uint8) {
+	switch {
+	case l.tiles:
+		packTileRow(block[rowOfBlock*kMultiple:], row, l.rows*kMultiple, flip)
+	case l.words:
+		packWords(block[rowOfBlock*8:], row, l.rows*8, flip)
+	default:
+		packBytes(block[rowOfBlock*4:], row, l.rows*4, flip)
 	}
 }
 

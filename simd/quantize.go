@@ -98,23 +98,30 @@ func QuantizeF32U8(dst []uint8, src []float32) (scale, offset float32) {
 	if len(dst) != len(src) {
 		panic("simd: QuantizeF32U8: lengths differ")
 	}
+	scale, offset = scaleU8(src)
+	if !(scale > 0) {
+		clear(dst)
+		return scale, offset
+	}
+	quantizeF32U8(dst, src, scale, offset)
+	return scale, offset
+}
+
+// scaleU8 returns the scale and the offset of QuantizeF32U8. Unless the scale is above 0 all quanta are 0.
+func scaleU8(src []float32) (scale, offset float32) {
 	if len(src) == 0 {
 		return 0, 0
 	}
 	low, high := rangeF32(src)
 	if high >= tooLargeU8 || low <= inOrder(tooLargeU8|1<<31) {
-		clear(dst)
 		return float32(math.NaN()), float32(math.NaN())
 	}
 	offset = math.Float32frombits(uint32(inOrder(uint32(low))))
 	width := math.Float32frombits(uint32(inOrder(uint32(high)))) - offset
 	if width == 0 {
-		clear(dst)
 		return 0, offset
 	}
-	scale = max(width/255, leastScale)
-	quantizeF32U8(dst, src, scale, offset)
-	return scale, offset
+	return max(width/255, leastScale), offset
 }
 
 // inOrder maps the bits of float32 to integers that compare as the numbers do, -NaN first, NaN last, and back.
