@@ -3,7 +3,7 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"io"
 	"os"
 	"os/exec"
@@ -74,31 +74,37 @@ func TestSearchStreams(t *testing.T) {
 		}
 	})
 
-	t.Run("vectors from a pipe with a name", func(t *testing.T) {
-		r, w, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
-		cmd := exec.CommandContext(t.Context(), mai, "search", "--json", "--model", tiny, "/dev/fd/3", "hello")
-		cmd.ExtraFiles = []*os.File{r}
-		stdout, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(w, npy(make([]float32, 320), searchDim)); err != nil {
-			t.Fatal(err)
-		}
-		w.Close()
-		line, err := bufio.NewReader(stdout).ReadString('\n')
-		if err != nil || strings.Count(line, `"rank"`) != 10 {
-			t.Errorf("%s, %v", line, err)
-		}
-		if err := cmd.Wait(); err != nil {
-			t.Error(err)
-		}
-	})
+	// The size of a pipe is not known before its end.
+	array := npy(make([]float32, 320), searchDim)
+	for _, c := range []struct {
+		name, content string
+		code, hits    int
+		words         []string
+	}{
+		{"vectors from a pipe", array, 0, 10, nil},
+		{"too few from a pipe", array[:len(array)-1], exitInput, 0, []string{"shape", "ends 1 bytes before"}},
+		{"too many from a pipe", array + "x", exitInput, 0, []string{"shape", "more bytes follow"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			// It fits in the pipe.
+			if _, err := io.WriteString(w, c.content); err != nil {
+				t.Fatal(err)
+			}
+			w.Close()
+			cmd := exec.CommandContext(t.Context(), mai, "search", "--json", "--model", tiny, "/dev/fd/3", "hello")
+			cmd.ExtraFiles = []*os.File{r}
+			var stdout bytes.Buffer
+			cmd.Stdout = &stdout
+			got := finish(t, cmd, &stdout)
+			got.expect(t, c.code, c.words...)
+			if n := strings.Count(got.stdout, `"rank"`); n != c.hits {
+				t.Errorf("%d hits, want %d", n, c.hits)
+			}
+		})
+	}
 }
