@@ -43,11 +43,18 @@ func TestFMA32(t *testing.T) {
 		checkFMA(t, a, b, c)
 		checkFMA(t, a*0x1p-70, b*0x1p-70, float32(r.IntN(64)-32)*0x1p-149) // denormal
 	}
-	// Half-way between two float32 but for a bit that float64 has no room for.
-	checkFMA(t, 0x1p-30, 0x1p-30, 1+0x1p-23)
-	checkFMA(t, 1+0x1p-12, 1+0x1p-12, 0x1p30)
-	checkFMA(t, 1+0x1p-23, 0x1p-24, 1)
-	checkFMA(t, -1-0x1p-23, 0x1p-24, -1)
+	// Half-way between two float32 but for a bit that float64 has no room for: products of 2^36+1 and
+	// 2^36-1, scaled so that their upper bit is half a unit of the last place of c.
+	for i := range 100 {
+		scale := float32(math.Ldexp(1, i-50))
+		for _, sign := range []float32{1, -1} {
+			for _, c := range []float32{1, 1 + 0x1p-23, 2 - 0x1p-23} {
+				checkFMA(t, sign*(0x1p12+1), (0x1p24-0x1p12+1)*0x1p-60*scale, c*scale)
+				checkFMA(t, sign*(0x1p18+1), (0x1p18-1)*0x1p-60*scale, c*scale)
+				checkFMA(t, sign*(0x1p18+1), (0x1p18-1)*0x1p-60*scale, -c*scale)
+			}
+		}
+	}
 	checkFMA(t, math.MaxFloat32, 1, math.MaxFloat32)
 
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())

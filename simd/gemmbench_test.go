@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/maida-ai/gomai/internal/cpu"
 	"github.com/maida-ai/gomai/internal/peak"
@@ -202,4 +203,62 @@ func BenchmarkGemmF32Generic(b *testing.B) {
 		})
 	})
 	b.Run("pack", func(b *testing.B) { report(b, func() { PackF32(p, w, n, k, k) }) })
+}
+
+// BenchmarkLongestGemmCall reports how long the longest call of assembly takes that a product makes: nothing
+// can interrupt it. Every call gets weights that are in no cache of the core.
+func BenchmarkLongestGemmCall(b *testing.B) {
+	const columns, k = maxTileCols, kCall
+	r := rand.New(rand.NewPCG(5, 5))
+	pool := randomI8(r, 48<<20) // more than L2, and one part after the other
+	floats := unsafe.Slice((*float32)(unsafe.Pointer(&pool[0])), len(pool)/4)
+	report := func(b *testing.B, call func(i int)) {
+		var worst []float64
+		i := 0
+		for b.Loop() {
+			start := time.Now()
+			call(i)
+			worst = append(worst, float64(time.Since(start))/1e3)
+			i++
+		}
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(slices.Min(worst), "min-us")
+		b.ReportMetric(median(worst), "median-us")
+	}
+	for _, l := range cpu.Levels() {
+		if l == cpu.Generic || l == cpu.AMX {
+			continue
+		}
+		b.Run("i8/"+l.String(), func(b *testing.B) {
+			defer cpu.Use(l, 0)()
+			a, dst := packedU8(randomU8(r, 8*k), 8, k), make([]int32, 8*columns)
+			size := PackedI8Size(columns, k)
+			report(b, func(i int) {
+				at := i % (len(pool) / size) * size
+				GemmU8I8(dst[:tileRows(l, 8)*16*tilePanels(l)], a[:PackedU8Size(tileRows(l, 8), k)],
+					pool[at:at+PackedI8Size(16*tilePanels(l), k)], tileRows(l, 8), 16*tilePanels(l), k)
+			})
+		})
+		b.Run("i8-strip/"+l.String(), func(b *testing.B) {
+			defer cpu.Use(l, 0)()
+			const k = 384
+			n := 16 * tilePanels(l)
+			m := maxStripWork / n / k / 24 * 24
+			c := newEpilogueInput(r, m, n, k)
+			e, dst := &Epilogue{Scale: c.columns, Bias: c.columns, RowScale: c.rows, Activation: Gelu}, make([]float32, m*n)
+			report(b, func(i int) { GemmU8I8F32(dst, c.a, pool[i%64*len(c.w):][:len(c.w)], m, n, k, e) })
+		})
+		if l == cpu.AVX512 || l == cpu.AVX2 {
+			b.Run("f32/"+l.String(), func(b *testing.B) {
+				defer cpu.Use(l, 0)()
+				m, n := tileRowsF32(l, 8), 16*tilePanelsF32(l)
+				a, dst := make([]float32, m*k), make([]float32, m*n)
+				size := PackedF32Size(n, k)
+				report(b, func(i int) {
+					at := i % (len(floats) / size) * size
+					GemmF32(dst, n, a, k, floats[at:at+size], m, n, k, nil)
+				})
+			})
+		}
+	}
 }
