@@ -126,7 +126,7 @@ func (g *gemmI8) run(out *output) {
 		for i := 0; i < g.m; {
 			rows := tileRows(level, g.m-i)
 			if tiles := g.stripTiles(out.kind, i, rows, columns); tiles > 0 {
-				g.strip(out, &start[0], i, j, rows, tiles)
+				g.strip(out, &start[0], i, j, rows, columns, tiles)
 				i += tiles * rows
 				continue
 			}

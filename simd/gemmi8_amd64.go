@@ -2,7 +2,11 @@
 
 package simd
 
-import "github.com/maida-ai/gomai/internal/cpu"
+import (
+	"unsafe"
+
+	"github.com/maida-ai/gomai/internal/cpu"
+)
 
 // activations returns how the level that runs wants activations.
 func activations() layoutU8 {
@@ -24,13 +28,13 @@ func activations() layoutU8 {
 // tilePanels returns how many panels of columns the largest tile of a level has.
 func tilePanels(level cpu.Level) int {
 	switch level {
-	case cpu.AVX512VNNI, cpu.AVX512:
+	case cpu.AVX512VNNI, cpu.AVX512, cpu.AVXVNNI:
 		return 3
 	}
 	return 1
 }
 
-// tileRows returns how many rows the next tile has when some are left. Never six and then two.
+// tileRows returns how many rows the next tile has when some are left. At AVX2 never six and then two.
 func tileRows(level cpu.Level, left int) int {
 	switch level {
 	case cpu.AVX512VNNI, cpu.AVX512:
@@ -38,7 +42,12 @@ func tileRows(level cpu.Level, left int) int {
 			return 8
 		}
 		return 4
-	case cpu.AVXVNNI, cpu.AVX2:
+	case cpu.AVXVNNI:
+		if left > 4 {
+			return 6
+		}
+		return 2
+	case cpu.AVX2:
 		switch {
 		case left <= 2:
 			return 2
@@ -48,6 +57,15 @@ func tileRows(level cpu.Level, left int) int {
 		return 6
 	}
 	return genericRows
+}
+
+// panel returns the tile of t's columns in its n-th panel.
+func (t *tileI8) panel(n int) tileI8 {
+	p := *t
+	p.w = (*int8)(unsafe.Add(unsafe.Pointer(t.w), n*t.wStep))
+	p.start = (*int32)(unsafe.Add(unsafe.Pointer(t.start), n*4*panelColumns))
+	p.sums = (*int32)(unsafe.Add(unsafe.Pointer(t.sums), n*4*panelColumns))
+	return p
 }
 
 func runTileI8(level cpu.Level, t *tileI8, rows, panels int) {
@@ -83,13 +101,17 @@ func runTileI8(level cpu.Level, t *tileI8, rows, panels int) {
 			tileI8x4x16AVX512(t)
 		}
 	case cpu.AVXVNNI:
-		switch rows {
-		case 6:
-			tileI8x6x16AVXVNNI(t)
-		case 4:
-			tileI8x4x16AVXVNNI(t)
-		default:
-			tileI8x2x16AVXVNNI(t)
+		if rows == 2 && panels == 3 {
+			tileI8x2x48AVXVNNI(t)
+			return
+		}
+		for n := range panels {
+			p := t.panel(n)
+			if rows == 6 {
+				tileI8x6x16AVXVNNI(&p)
+			} else {
+				tileI8x2x16AVXVNNI(&p)
+			}
 		}
 	case cpu.AVX2:
 		switch rows {
@@ -145,7 +167,7 @@ func tileI8x4x16AVX512(t *tileI8)
 func tileI8x6x16AVXVNNI(t *tileI8)
 
 //go:noescape
-func tileI8x4x16AVXVNNI(t *tileI8)
+func tileI8x2x48AVXVNNI(t *tileI8)
 
 //go:noescape
 func tileI8x2x16AVXVNNI(t *tileI8)

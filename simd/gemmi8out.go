@@ -50,7 +50,8 @@ func GemmU8I8BF16(dst []BFloat16, a []uint8, w []int8, m, n, k int, e *Epilogue)
 func GemmU8I8U8(dst []uint8, a []uint8, w []int8, m, n, k int, e *Epilogue, q *Quanta) {
 	const shape = "simd: GemmU8I8U8: lengths do not match m, n and k"
 	g := e.product(shape, "simd: GemmU8I8U8: k too large, the sum may overflow", len(dst), a, w, m, n, k)
-	g.run(q.output(shape, unsafe.Pointer(unsafe.SliceData(dst)), m, n, e, 0, 255))
+	out := q.output(shape, unsafe.Pointer(unsafe.SliceData(dst)), m, n, e, 0, 255)
+	g.run(&out)
 }
 
 // GemmU8I8I8 is GemmU8I8U8 with signed results.
@@ -67,7 +68,8 @@ func GemmU8I8U8(dst []uint8, a []uint8, w []int8, m, n, k int, e *Epilogue, q *Q
 func GemmU8I8I8(dst []int8, a []uint8, w []int8, m, n, k int, e *Epilogue, q *Quanta) {
 	const shape = "simd: GemmU8I8I8: lengths do not match m, n and k"
 	g := e.product(shape, "simd: GemmU8I8I8: k too large, the sum may overflow", len(dst), a, w, m, n, k)
-	g.run(q.output(shape, unsafe.Pointer(unsafe.SliceData(dst)), m, n, e, -128, 127))
+	out := q.output(shape, unsafe.Pointer(unsafe.SliceData(dst)), m, n, e, -128, 127)
+	g.run(&out)
 }
 
 // product returns the product that e is for, or panics with one of the texts.
@@ -82,7 +84,7 @@ func (e *Epilogue) product(shape, large string, dst int, a []uint8, w []int8, m,
 }
 
 // output returns where and as what bytes of that range go, or panics with the text.
-func (q *Quanta) output(shape string, dst unsafe.Pointer, m, n int, e *Epilogue, least, greatest float32) *output {
+func (q *Quanta) output(shape string, dst unsafe.Pointer, m, n int, e *Epilogue, least, greatest float32) output {
 	if len(q.Inverse) != 1 && len(q.Inverse) != m {
 		panic(shape)
 	}
@@ -92,5 +94,5 @@ func (q *Quanta) output(shape string, dst unsafe.Pointer, m, n int, e *Epilogue,
 			o.inverse[i] = q.Inverse[0]
 		}
 	}
-	return &o
+	return o
 }

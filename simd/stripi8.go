@@ -48,8 +48,8 @@ func (g *gemmI8) stripTiles(kind outputKind, i, rows, columns int) (tiles int) {
 	return tiles
 }
 
-// strip computes tiles of the columns from j on, rows from i on.
-func (g *gemmI8) strip(out *output, start *int32, i, j, rows, tiles int) {
+// strip computes tiles of columns from j on, rows from i on.
+func (g *gemmI8) strip(out *output, start *int32, i, j, rows, columns, tiles int) {
 	s := stripI8{
 		a: &g.a[i/g.blockRows*g.blockBytes], aStep: g.blockBytes, aTile: rows / g.blockRows * g.blockBytes,
 		w: &g.w[j/panelColumns*g.panelBytes], wStep: g.panelBytes,
@@ -68,5 +68,5 @@ func (g *gemmI8) strip(out *output, start *int32, i, j, rows, tiles int) {
 	if out.kind == toByte && len(out.q.Inverse) > 1 {
 		s.inverse, s.inverseTile = &out.q.Inverse[i], 4*rows
 	}
-	runStripI8(g.level, out.kind, &s, rows)
+	runStripI8(g.level, out.kind, &s, rows, columns)
 }

@@ -2364,6 +2364,402 @@ convert:
 	VZEROUPPER
 	RET
 
+// func stripF32x2x48AVXVNNI(s *[21]uint64)
+// Requires: AVX, AVX2, AVXVNNI, FMA3
+TEXT ·stripF32x2x48AVXVNNI(SB), NOSPLIT|NOFRAME, $0-8
+	MOVQ s+0(FP), AX
+	MOVQ (AX), DX
+	MOVQ 88(AX), BX
+	MOVQ 104(AX), SI
+	MOVQ 120(AX), DI
+	MOVQ 152(AX), CX
+	MOVQ 56(AX), R8
+	MOVQ 160(AX), R9
+
+tile:
+	MOVQ    40(AX), R10
+	VMOVDQU (R10), Y0
+	VMOVDQU 32(R10), Y1
+	VMOVDQU 64(R10), Y2
+	VMOVDQU 96(R10), Y3
+	VMOVDQU 128(R10), Y4
+	VMOVDQU 160(R10), Y5
+	VMOVDQU (R10), Y6
+	VMOVDQU 32(R10), Y7
+	VMOVDQU 64(R10), Y8
+	VMOVDQU 96(R10), Y9
+	VMOVDQU 128(R10), Y10
+	VMOVDQU 160(R10), Y11
+	MOVQ    8(AX), R10
+	MOVQ    24(AX), R11
+	MOVQ    32(AX), R12
+	MOVQ    48(AX), R13
+	MOVQ    DX, R10
+
+loop:
+	VMOVDQU      (R11), Y12
+	VMOVDQU      32(R11), Y13
+	VPBROADCASTD (R10), Y14
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
+	VPBROADCASTD 4(R10), Y15
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
+	VMOVDQU      (R11)(R12*1), Y12
+	VMOVDQU      32(R11)(R12*1), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y14, Y2
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y14, Y3
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y15, Y8
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y15, Y9
+	VMOVDQU      (R11)(R12*2), Y12
+	VMOVDQU      32(R11)(R12*2), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y10
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y11
+	VMOVDQU      64(R11), Y12
+	VMOVDQU      96(R11), Y13
+	VPBROADCASTD 8(R10), Y14
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
+	VPBROADCASTD 12(R10), Y15
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
+	VMOVDQU      64(R11)(R12*1), Y12
+	VMOVDQU      96(R11)(R12*1), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y14, Y2
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y14, Y3
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y15, Y8
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y15, Y9
+	VMOVDQU      64(R11)(R12*2), Y12
+	VMOVDQU      96(R11)(R12*2), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y10
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y11
+	VMOVDQU      128(R11), Y12
+	VMOVDQU      160(R11), Y13
+	VPBROADCASTD 16(R10), Y14
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
+	VPBROADCASTD 20(R10), Y15
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
+	VMOVDQU      128(R11)(R12*1), Y12
+	VMOVDQU      160(R11)(R12*1), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y14, Y2
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y14, Y3
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y15, Y8
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y15, Y9
+	VMOVDQU      128(R11)(R12*2), Y12
+	VMOVDQU      160(R11)(R12*2), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y10
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y11
+	VMOVDQU      192(R11), Y12
+	VMOVDQU      224(R11), Y13
+	VPBROADCASTD 24(R10), Y14
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
+	VPBROADCASTD 28(R10), Y15
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
+	VMOVDQU      192(R11)(R12*1), Y12
+	VMOVDQU      224(R11)(R12*1), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y14, Y2
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y14, Y3
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y15, Y8
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y15, Y9
+	VMOVDQU      192(R11)(R12*2), Y12
+	VMOVDQU      224(R11)(R12*2), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y10
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y11
+	ADDQ         $+32, R10
+	ADDQ         $+256, R11
+	DECQ         R13
+	JNZ          loop
+	MOVQ         64(AX), R10
+	MOVQ         72(AX), R11
+	MOVQ         80(AX), R12
+	VBROADCASTSS (BX), Y12
+	VBROADCASTSS (SI), Y13
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (R10), Y0, Y0
+	VMOVUPS      (R12), Y14
+	VFMADD231PS  (R11), Y13, Y14
+	VFMADD213PS  Y14, Y12, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       32(R10), Y1, Y1
+	VMOVUPS      32(R12), Y15
+	VFMADD231PS  32(R11), Y13, Y15
+	VFMADD213PS  Y15, Y12, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       64(R10), Y2, Y2
+	VMOVUPS      64(R12), Y14
+	VFMADD231PS  64(R11), Y13, Y14
+	VFMADD213PS  Y14, Y12, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       96(R10), Y3, Y3
+	VMOVUPS      96(R12), Y15
+	VFMADD231PS  96(R11), Y13, Y15
+	VFMADD213PS  Y15, Y12, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       128(R10), Y4, Y4
+	VMOVUPS      128(R12), Y14
+	VFMADD231PS  128(R11), Y13, Y14
+	VFMADD213PS  Y14, Y12, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       160(R10), Y5, Y5
+	VMOVUPS      160(R12), Y15
+	VFMADD231PS  160(R11), Y13, Y15
+	VFMADD213PS  Y15, Y12, Y5
+	VBROADCASTSS 4(BX), Y12
+	VBROADCASTSS 4(SI), Y13
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R10), Y6, Y6
+	VMOVUPS      (R12), Y14
+	VFMADD231PS  (R11), Y13, Y14
+	VFMADD213PS  Y14, Y12, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       32(R10), Y7, Y7
+	VMOVUPS      32(R12), Y15
+	VFMADD231PS  32(R11), Y13, Y15
+	VFMADD213PS  Y15, Y12, Y7
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       64(R10), Y8, Y8
+	VMOVUPS      64(R12), Y14
+	VFMADD231PS  64(R11), Y13, Y14
+	VFMADD213PS  Y14, Y12, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       96(R10), Y9, Y9
+	VMOVUPS      96(R12), Y15
+	VFMADD231PS  96(R11), Y13, Y15
+	VFMADD213PS  Y15, Y12, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       128(R10), Y10, Y10
+	VMOVUPS      128(R12), Y14
+	VFMADD231PS  128(R11), Y13, Y14
+	VFMADD213PS  Y14, Y12, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       160(R10), Y11, Y11
+	VMOVUPS      160(R12), Y15
+	VFMADD231PS  160(R11), Y13, Y15
+	VFMADD213PS  Y15, Y12, Y11
+	VXORPS       Y12, Y12, Y12
+	CMPQ         144(AX), $0x01
+	JL           convert
+	JG           gelu
+	VMAXPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y12, Y5
+	VMAXPS       Y6, Y12, Y6
+	VMAXPS       Y7, Y12, Y7
+	VMAXPS       Y8, Y12, Y8
+	VMAXPS       Y9, Y12, Y9
+	VMAXPS       Y10, Y12, Y10
+	VMAXPS       Y11, Y12, Y11
+	JMP          convert
+
+gelu:
+	VMULPS      Y0, Y0, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y14
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+288(SB), Y0, Y14
+	VMAXPS      Y12, Y14, Y14
+	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
+	VMULPS      Y14, Y0, Y0
+	VMULPS      Y1, Y1, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y15
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+288(SB), Y1, Y15
+	VMAXPS      Y12, Y15, Y15
+	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
+	VMULPS      Y15, Y1, Y1
+	VMULPS      Y2, Y2, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y14
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+288(SB), Y2, Y14
+	VMAXPS      Y12, Y14, Y14
+	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
+	VMULPS      Y14, Y2, Y2
+	VMULPS      Y3, Y3, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y15
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+288(SB), Y3, Y15
+	VMAXPS      Y12, Y15, Y15
+	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
+	VMULPS      Y15, Y3, Y3
+	VMULPS      Y4, Y4, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y14
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+288(SB), Y4, Y14
+	VMAXPS      Y12, Y14, Y14
+	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
+	VMULPS      Y14, Y4, Y4
+	VMULPS      Y5, Y5, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y15
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+288(SB), Y5, Y15
+	VMAXPS      Y12, Y15, Y15
+	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
+	VMULPS      Y15, Y5, Y5
+	VMULPS      Y6, Y6, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y14
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+288(SB), Y6, Y14
+	VMAXPS      Y12, Y14, Y14
+	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
+	VMULPS      Y14, Y6, Y6
+	VMULPS      Y7, Y7, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y15
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+288(SB), Y7, Y15
+	VMAXPS      Y12, Y15, Y15
+	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
+	VMULPS      Y15, Y7, Y7
+	VMULPS      Y8, Y8, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y14
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+288(SB), Y8, Y14
+	VMAXPS      Y12, Y14, Y14
+	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
+	VMULPS      Y14, Y8, Y8
+	VMULPS      Y9, Y9, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y15
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+288(SB), Y9, Y15
+	VMAXPS      Y12, Y15, Y15
+	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
+	VMULPS      Y15, Y9, Y9
+	VMULPS      Y10, Y10, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y14
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+288(SB), Y10, Y14
+	VMAXPS      Y12, Y14, Y14
+	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
+	VMULPS      Y14, Y10, Y10
+	VMULPS      Y11, Y11, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y15
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+288(SB), Y11, Y15
+	VMAXPS      Y12, Y15, Y15
+	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
+	VMULPS      Y15, Y11, Y11
+
+convert:
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	VMOVUPS Y2, 64(CX)
+	VMOVUPS Y3, 96(CX)
+	VMOVUPS Y4, 128(CX)
+	VMOVUPS Y5, 160(CX)
+	ADDQ    R9, CX
+	VMOVUPS Y6, (CX)
+	VMOVUPS Y7, 32(CX)
+	VMOVUPS Y8, 64(CX)
+	VMOVUPS Y9, 96(CX)
+	VMOVUPS Y10, 128(CX)
+	VMOVUPS Y11, 160(CX)
+	LEAQ    (CX)(R9*1), CX
+	ADDQ    16(AX), DX
+	ADDQ    96(AX), BX
+	ADDQ    112(AX), SI
+	ADDQ    128(AX), DI
+	DECQ    R8
+	JNZ     tile
+	VZEROUPPER
+	RET
+
 // func stripF32x6x16AVX2(s *[21]uint64)
 // Requires: AVX, AVX2, FMA3
 TEXT ·stripF32x6x16AVX2(SB), NOSPLIT|NOFRAME, $0-8
@@ -2962,296 +3358,6 @@ convert:
 	ADDQ    R9, CX
 	VMOVUPS Y10, (CX)
 	VMOVUPS Y11, 32(CX)
-	LEAQ    (CX)(R9*1), CX
-	ADDQ    16(AX), DX
-	ADDQ    96(AX), BX
-	ADDQ    112(AX), SI
-	ADDQ    128(AX), DI
-	DECQ    R8
-	JNZ     tile
-	VZEROUPPER
-	RET
-
-// func stripF32x4x16AVXVNNI(s *[21]uint64)
-// Requires: AVX, AVX2, AVXVNNI, FMA3
-TEXT ·stripF32x4x16AVXVNNI(SB), NOSPLIT|NOFRAME, $0-8
-	MOVQ s+0(FP), AX
-	MOVQ (AX), DX
-	MOVQ 88(AX), BX
-	MOVQ 104(AX), SI
-	MOVQ 120(AX), DI
-	MOVQ 152(AX), CX
-	MOVQ 56(AX), R8
-	MOVQ 160(AX), R9
-
-tile:
-	MOVQ    40(AX), R10
-	VMOVDQU (R10), Y0
-	VMOVDQU 32(R10), Y1
-	VMOVDQU (R10), Y2
-	VMOVDQU 32(R10), Y3
-	VMOVDQU (R10), Y4
-	VMOVDQU 32(R10), Y5
-	VMOVDQU (R10), Y6
-	VMOVDQU 32(R10), Y7
-	MOVQ    8(AX), R11
-	MOVQ    24(AX), R12
-	MOVQ    32(AX), R10
-	MOVQ    48(AX), R13
-	MOVQ    DX, R10
-
-loop:
-	VMOVDQU      (R12), Y12
-	VMOVDQU      32(R12), Y13
-	VPBROADCASTD (R10), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
-	VPBROADCASTD 4(R10), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y2
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y3
-	VPBROADCASTD (R10)(R11*1), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
-	VPBROADCASTD 4(R10)(R11*1), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
-	VMOVDQU      64(R12), Y12
-	VMOVDQU      96(R12), Y13
-	VPBROADCASTD 8(R10), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
-	VPBROADCASTD 12(R10), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y2
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y3
-	VPBROADCASTD 8(R10)(R11*1), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
-	VPBROADCASTD 12(R10)(R11*1), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
-	VMOVDQU      128(R12), Y12
-	VMOVDQU      160(R12), Y13
-	VPBROADCASTD 16(R10), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
-	VPBROADCASTD 20(R10), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y2
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y3
-	VPBROADCASTD 16(R10)(R11*1), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
-	VPBROADCASTD 20(R10)(R11*1), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
-	VMOVDQU      192(R12), Y12
-	VMOVDQU      224(R12), Y13
-	VPBROADCASTD 24(R10), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
-	VPBROADCASTD 28(R10), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y2
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y3
-	VPBROADCASTD 24(R10)(R11*1), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
-	VPBROADCASTD 28(R10)(R11*1), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
-	ADDQ         $+32, R10
-	ADDQ         $+256, R12
-	DECQ         R13
-	JNZ          loop
-	MOVQ         64(AX), R10
-	MOVQ         72(AX), R11
-	MOVQ         80(AX), R12
-	VBROADCASTSS (BX), Y12
-	VBROADCASTSS (SI), Y13
-	VCVTDQ2PS    Y0, Y0
-	VMULPS       (R10), Y0, Y0
-	VMOVUPS      (R12), Y14
-	VFMADD231PS  (R11), Y13, Y14
-	VFMADD213PS  Y14, Y12, Y0
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       32(R10), Y1, Y1
-	VMOVUPS      32(R12), Y15
-	VFMADD231PS  32(R11), Y13, Y15
-	VFMADD213PS  Y15, Y12, Y1
-	VBROADCASTSS 4(BX), Y12
-	VBROADCASTSS 4(SI), Y13
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       (R10), Y2, Y2
-	VMOVUPS      (R12), Y14
-	VFMADD231PS  (R11), Y13, Y14
-	VFMADD213PS  Y14, Y12, Y2
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       32(R10), Y3, Y3
-	VMOVUPS      32(R12), Y15
-	VFMADD231PS  32(R11), Y13, Y15
-	VFMADD213PS  Y15, Y12, Y3
-	VBROADCASTSS 8(BX), Y12
-	VBROADCASTSS 8(SI), Y13
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R10), Y4, Y4
-	VMOVUPS      (R12), Y14
-	VFMADD231PS  (R11), Y13, Y14
-	VFMADD213PS  Y14, Y12, Y4
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       32(R10), Y5, Y5
-	VMOVUPS      32(R12), Y15
-	VFMADD231PS  32(R11), Y13, Y15
-	VFMADD213PS  Y15, Y12, Y5
-	VBROADCASTSS 12(BX), Y12
-	VBROADCASTSS 12(SI), Y13
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R10), Y6, Y6
-	VMOVUPS      (R12), Y14
-	VFMADD231PS  (R11), Y13, Y14
-	VFMADD213PS  Y14, Y12, Y6
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       32(R10), Y7, Y7
-	VMOVUPS      32(R12), Y15
-	VFMADD231PS  32(R11), Y13, Y15
-	VFMADD213PS  Y15, Y12, Y7
-	VXORPS       Y12, Y12, Y12
-	CMPQ         144(AX), $0x01
-	JL           convert
-	JG           gelu
-	VMAXPS       Y0, Y12, Y0
-	VMAXPS       Y1, Y12, Y1
-	VMAXPS       Y2, Y12, Y2
-	VMAXPS       Y3, Y12, Y3
-	VMAXPS       Y4, Y12, Y4
-	VMAXPS       Y5, Y12, Y5
-	VMAXPS       Y6, Y12, Y6
-	VMAXPS       Y7, Y12, Y7
-	JMP          convert
-
-gelu:
-	VMULPS      Y0, Y0, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y14
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+288(SB), Y0, Y14
-	VMAXPS      Y12, Y14, Y14
-	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
-	VMULPS      Y14, Y0, Y0
-	VMULPS      Y1, Y1, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y15
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+288(SB), Y1, Y15
-	VMAXPS      Y12, Y15, Y15
-	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
-	VMULPS      Y15, Y1, Y1
-	VMULPS      Y2, Y2, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y14
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+288(SB), Y2, Y14
-	VMAXPS      Y12, Y14, Y14
-	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
-	VMULPS      Y14, Y2, Y2
-	VMULPS      Y3, Y3, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y15
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+288(SB), Y3, Y15
-	VMAXPS      Y12, Y15, Y15
-	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
-	VMULPS      Y15, Y3, Y3
-	VMULPS      Y4, Y4, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y14
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+288(SB), Y4, Y14
-	VMAXPS      Y12, Y14, Y14
-	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
-	VMULPS      Y14, Y4, Y4
-	VMULPS      Y5, Y5, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y15
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+288(SB), Y5, Y15
-	VMAXPS      Y12, Y15, Y15
-	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
-	VMULPS      Y15, Y5, Y5
-	VMULPS      Y6, Y6, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y14
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+288(SB), Y6, Y14
-	VMAXPS      Y12, Y14, Y14
-	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
-	VMULPS      Y14, Y6, Y6
-	VMULPS      Y7, Y7, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y15
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+288(SB), Y7, Y15
-	VMAXPS      Y12, Y15, Y15
-	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
-	VMULPS      Y15, Y7, Y7
-
-convert:
-	VMOVUPS Y0, (CX)
-	VMOVUPS Y1, 32(CX)
-	ADDQ    R9, CX
-	VMOVUPS Y2, (CX)
-	VMOVUPS Y3, 32(CX)
-	ADDQ    R9, CX
-	VMOVUPS Y4, (CX)
-	VMOVUPS Y5, 32(CX)
-	ADDQ    R9, CX
-	VMOVUPS Y6, (CX)
-	VMOVUPS Y7, 32(CX)
 	LEAQ    (CX)(R9*1), CX
 	ADDQ    16(AX), DX
 	ADDQ    96(AX), BX
@@ -6372,6 +6478,504 @@ convert:
 	VZEROUPPER
 	RET
 
+// func stripBF16x2x48AVXVNNI(s *[21]uint64)
+// Requires: AVX, AVX2, AVXVNNI, FMA3
+TEXT ·stripBF16x2x48AVXVNNI(SB), NOSPLIT|NOFRAME, $0-8
+	MOVQ s+0(FP), AX
+	MOVQ (AX), DX
+	MOVQ 88(AX), BX
+	MOVQ 104(AX), SI
+	MOVQ 120(AX), DI
+	MOVQ 152(AX), CX
+	MOVQ 56(AX), R8
+	MOVQ 160(AX), R9
+
+tile:
+	MOVQ    40(AX), R10
+	VMOVDQU (R10), Y0
+	VMOVDQU 32(R10), Y1
+	VMOVDQU 64(R10), Y2
+	VMOVDQU 96(R10), Y3
+	VMOVDQU 128(R10), Y4
+	VMOVDQU 160(R10), Y5
+	VMOVDQU (R10), Y6
+	VMOVDQU 32(R10), Y7
+	VMOVDQU 64(R10), Y8
+	VMOVDQU 96(R10), Y9
+	VMOVDQU 128(R10), Y10
+	VMOVDQU 160(R10), Y11
+	MOVQ    8(AX), R10
+	MOVQ    24(AX), R11
+	MOVQ    32(AX), R12
+	MOVQ    48(AX), R13
+	MOVQ    DX, R10
+
+loop:
+	VMOVDQU      (R11), Y12
+	VMOVDQU      32(R11), Y13
+	VPBROADCASTD (R10), Y14
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
+	VPBROADCASTD 4(R10), Y15
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
+	VMOVDQU      (R11)(R12*1), Y12
+	VMOVDQU      32(R11)(R12*1), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y14, Y2
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y14, Y3
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y15, Y8
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y15, Y9
+	VMOVDQU      (R11)(R12*2), Y12
+	VMOVDQU      32(R11)(R12*2), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y10
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y11
+	VMOVDQU      64(R11), Y12
+	VMOVDQU      96(R11), Y13
+	VPBROADCASTD 8(R10), Y14
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
+	VPBROADCASTD 12(R10), Y15
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
+	VMOVDQU      64(R11)(R12*1), Y12
+	VMOVDQU      96(R11)(R12*1), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y14, Y2
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y14, Y3
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y15, Y8
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y15, Y9
+	VMOVDQU      64(R11)(R12*2), Y12
+	VMOVDQU      96(R11)(R12*2), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y10
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y11
+	VMOVDQU      128(R11), Y12
+	VMOVDQU      160(R11), Y13
+	VPBROADCASTD 16(R10), Y14
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
+	VPBROADCASTD 20(R10), Y15
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
+	VMOVDQU      128(R11)(R12*1), Y12
+	VMOVDQU      160(R11)(R12*1), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y14, Y2
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y14, Y3
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y15, Y8
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y15, Y9
+	VMOVDQU      128(R11)(R12*2), Y12
+	VMOVDQU      160(R11)(R12*2), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y10
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y11
+	VMOVDQU      192(R11), Y12
+	VMOVDQU      224(R11), Y13
+	VPBROADCASTD 24(R10), Y14
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
+	VPBROADCASTD 28(R10), Y15
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
+	VMOVDQU      192(R11)(R12*1), Y12
+	VMOVDQU      224(R11)(R12*1), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y14, Y2
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y14, Y3
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y15, Y8
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y15, Y9
+	VMOVDQU      192(R11)(R12*2), Y12
+	VMOVDQU      224(R11)(R12*2), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y10
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y11
+	ADDQ         $+32, R10
+	ADDQ         $+256, R11
+	DECQ         R13
+	JNZ          loop
+	MOVQ         64(AX), R10
+	MOVQ         72(AX), R11
+	MOVQ         80(AX), R12
+	VBROADCASTSS (BX), Y12
+	VBROADCASTSS (SI), Y13
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (R10), Y0, Y0
+	VMOVUPS      (R12), Y14
+	VFMADD231PS  (R11), Y13, Y14
+	VFMADD213PS  Y14, Y12, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       32(R10), Y1, Y1
+	VMOVUPS      32(R12), Y15
+	VFMADD231PS  32(R11), Y13, Y15
+	VFMADD213PS  Y15, Y12, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       64(R10), Y2, Y2
+	VMOVUPS      64(R12), Y14
+	VFMADD231PS  64(R11), Y13, Y14
+	VFMADD213PS  Y14, Y12, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       96(R10), Y3, Y3
+	VMOVUPS      96(R12), Y15
+	VFMADD231PS  96(R11), Y13, Y15
+	VFMADD213PS  Y15, Y12, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       128(R10), Y4, Y4
+	VMOVUPS      128(R12), Y14
+	VFMADD231PS  128(R11), Y13, Y14
+	VFMADD213PS  Y14, Y12, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       160(R10), Y5, Y5
+	VMOVUPS      160(R12), Y15
+	VFMADD231PS  160(R11), Y13, Y15
+	VFMADD213PS  Y15, Y12, Y5
+	VBROADCASTSS 4(BX), Y12
+	VBROADCASTSS 4(SI), Y13
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R10), Y6, Y6
+	VMOVUPS      (R12), Y14
+	VFMADD231PS  (R11), Y13, Y14
+	VFMADD213PS  Y14, Y12, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       32(R10), Y7, Y7
+	VMOVUPS      32(R12), Y15
+	VFMADD231PS  32(R11), Y13, Y15
+	VFMADD213PS  Y15, Y12, Y7
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       64(R10), Y8, Y8
+	VMOVUPS      64(R12), Y14
+	VFMADD231PS  64(R11), Y13, Y14
+	VFMADD213PS  Y14, Y12, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       96(R10), Y9, Y9
+	VMOVUPS      96(R12), Y15
+	VFMADD231PS  96(R11), Y13, Y15
+	VFMADD213PS  Y15, Y12, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       128(R10), Y10, Y10
+	VMOVUPS      128(R12), Y14
+	VFMADD231PS  128(R11), Y13, Y14
+	VFMADD213PS  Y14, Y12, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       160(R10), Y11, Y11
+	VMOVUPS      160(R12), Y15
+	VFMADD231PS  160(R11), Y13, Y15
+	VFMADD213PS  Y15, Y12, Y11
+	VXORPS       Y12, Y12, Y12
+	CMPQ         144(AX), $0x01
+	JL           convert
+	JG           gelu
+	VMAXPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y12, Y5
+	VMAXPS       Y6, Y12, Y6
+	VMAXPS       Y7, Y12, Y7
+	VMAXPS       Y8, Y12, Y8
+	VMAXPS       Y9, Y12, Y9
+	VMAXPS       Y10, Y12, Y10
+	VMAXPS       Y11, Y12, Y11
+	JMP          convert
+
+gelu:
+	VMULPS      Y0, Y0, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y14
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+288(SB), Y0, Y14
+	VMAXPS      Y12, Y14, Y14
+	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
+	VMULPS      Y14, Y0, Y0
+	VMULPS      Y1, Y1, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y15
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+288(SB), Y1, Y15
+	VMAXPS      Y12, Y15, Y15
+	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
+	VMULPS      Y15, Y1, Y1
+	VMULPS      Y2, Y2, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y14
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+288(SB), Y2, Y14
+	VMAXPS      Y12, Y14, Y14
+	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
+	VMULPS      Y14, Y2, Y2
+	VMULPS      Y3, Y3, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y15
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+288(SB), Y3, Y15
+	VMAXPS      Y12, Y15, Y15
+	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
+	VMULPS      Y15, Y3, Y3
+	VMULPS      Y4, Y4, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y14
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+288(SB), Y4, Y14
+	VMAXPS      Y12, Y14, Y14
+	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
+	VMULPS      Y14, Y4, Y4
+	VMULPS      Y5, Y5, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y15
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+288(SB), Y5, Y15
+	VMAXPS      Y12, Y15, Y15
+	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
+	VMULPS      Y15, Y5, Y5
+	VMULPS      Y6, Y6, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y14
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+288(SB), Y6, Y14
+	VMAXPS      Y12, Y14, Y14
+	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
+	VMULPS      Y14, Y6, Y6
+	VMULPS      Y7, Y7, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y15
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+288(SB), Y7, Y15
+	VMAXPS      Y12, Y15, Y15
+	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
+	VMULPS      Y15, Y7, Y7
+	VMULPS      Y8, Y8, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y14
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+288(SB), Y8, Y14
+	VMAXPS      Y12, Y14, Y14
+	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
+	VMULPS      Y14, Y8, Y8
+	VMULPS      Y9, Y9, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y15
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+288(SB), Y9, Y15
+	VMAXPS      Y12, Y15, Y15
+	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
+	VMULPS      Y15, Y9, Y9
+	VMULPS      Y10, Y10, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y14
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+288(SB), Y10, Y14
+	VMAXPS      Y12, Y14, Y14
+	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
+	VMULPS      Y14, Y10, Y10
+	VMULPS      Y11, Y11, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y15
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+288(SB), Y11, Y15
+	VMAXPS      Y12, Y15, Y15
+	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
+	VMULPS      Y15, Y11, Y11
+
+convert:
+	VPSRLD    $0x10, Y0, Y12
+	VPAND     epilogueConstants<>+352(SB), Y12, Y12
+	VPADDD    epilogueConstants<>+384(SB), Y12, Y12
+	VPADDD    Y12, Y0, Y12
+	VCMPPS    $0x03, Y0, Y0, Y13
+	VPOR      epilogueConstants<>+416(SB), Y0, Y0
+	VBLENDVPS Y13, Y0, Y12, Y0
+	VPSRLD    $0x10, Y0, Y0
+	VPSRLD    $0x10, Y1, Y12
+	VPAND     epilogueConstants<>+352(SB), Y12, Y12
+	VPADDD    epilogueConstants<>+384(SB), Y12, Y12
+	VPADDD    Y12, Y1, Y12
+	VCMPPS    $0x03, Y1, Y1, Y13
+	VPOR      epilogueConstants<>+416(SB), Y1, Y1
+	VBLENDVPS Y13, Y1, Y12, Y1
+	VPSRLD    $0x10, Y1, Y1
+	VPACKUSDW Y1, Y0, Y0
+	VPERMQ    $0xd8, Y0, Y0
+	VMOVDQU   Y0, (CX)
+	VPSRLD    $0x10, Y2, Y12
+	VPAND     epilogueConstants<>+352(SB), Y12, Y12
+	VPADDD    epilogueConstants<>+384(SB), Y12, Y12
+	VPADDD    Y12, Y2, Y12
+	VCMPPS    $0x03, Y2, Y2, Y13
+	VPOR      epilogueConstants<>+416(SB), Y2, Y2
+	VBLENDVPS Y13, Y2, Y12, Y2
+	VPSRLD    $0x10, Y2, Y2
+	VPSRLD    $0x10, Y3, Y12
+	VPAND     epilogueConstants<>+352(SB), Y12, Y12
+	VPADDD    epilogueConstants<>+384(SB), Y12, Y12
+	VPADDD    Y12, Y3, Y12
+	VCMPPS    $0x03, Y3, Y3, Y13
+	VPOR      epilogueConstants<>+416(SB), Y3, Y3
+	VBLENDVPS Y13, Y3, Y12, Y3
+	VPSRLD    $0x10, Y3, Y3
+	VPACKUSDW Y3, Y2, Y2
+	VPERMQ    $0xd8, Y2, Y2
+	VMOVDQU   Y2, 32(CX)
+	VPSRLD    $0x10, Y4, Y12
+	VPAND     epilogueConstants<>+352(SB), Y12, Y12
+	VPADDD    epilogueConstants<>+384(SB), Y12, Y12
+	VPADDD    Y12, Y4, Y12
+	VCMPPS    $0x03, Y4, Y4, Y13
+	VPOR      epilogueConstants<>+416(SB), Y4, Y4
+	VBLENDVPS Y13, Y4, Y12, Y4
+	VPSRLD    $0x10, Y4, Y4
+	VPSRLD    $0x10, Y5, Y12
+	VPAND     epilogueConstants<>+352(SB), Y12, Y12
+	VPADDD    epilogueConstants<>+384(SB), Y12, Y12
+	VPADDD    Y12, Y5, Y12
+	VCMPPS    $0x03, Y5, Y5, Y13
+	VPOR      epilogueConstants<>+416(SB), Y5, Y5
+	VBLENDVPS Y13, Y5, Y12, Y5
+	VPSRLD    $0x10, Y5, Y5
+	VPACKUSDW Y5, Y4, Y4
+	VPERMQ    $0xd8, Y4, Y4
+	VMOVDQU   Y4, 64(CX)
+	ADDQ      R9, CX
+	VPSRLD    $0x10, Y6, Y12
+	VPAND     epilogueConstants<>+352(SB), Y12, Y12
+	VPADDD    epilogueConstants<>+384(SB), Y12, Y12
+	VPADDD    Y12, Y6, Y12
+	VCMPPS    $0x03, Y6, Y6, Y13
+	VPOR      epilogueConstants<>+416(SB), Y6, Y6
+	VBLENDVPS Y13, Y6, Y12, Y6
+	VPSRLD    $0x10, Y6, Y6
+	VPSRLD    $0x10, Y7, Y12
+	VPAND     epilogueConstants<>+352(SB), Y12, Y12
+	VPADDD    epilogueConstants<>+384(SB), Y12, Y12
+	VPADDD    Y12, Y7, Y12
+	VCMPPS    $0x03, Y7, Y7, Y13
+	VPOR      epilogueConstants<>+416(SB), Y7, Y7
+	VBLENDVPS Y13, Y7, Y12, Y7
+	VPSRLD    $0x10, Y7, Y7
+	VPACKUSDW Y7, Y6, Y6
+	VPERMQ    $0xd8, Y6, Y6
+	VMOVDQU   Y6, (CX)
+	VPSRLD    $0x10, Y8, Y12
+	VPAND     epilogueConstants<>+352(SB), Y12, Y12
+	VPADDD    epilogueConstants<>+384(SB), Y12, Y12
+	VPADDD    Y12, Y8, Y12
+	VCMPPS    $0x03, Y8, Y8, Y13
+	VPOR      epilogueConstants<>+416(SB), Y8, Y8
+	VBLENDVPS Y13, Y8, Y12, Y8
+	VPSRLD    $0x10, Y8, Y8
+	VPSRLD    $0x10, Y9, Y12
+	VPAND     epilogueConstants<>+352(SB), Y12, Y12
+	VPADDD    epilogueConstants<>+384(SB), Y12, Y12
+	VPADDD    Y12, Y9, Y12
+	VCMPPS    $0x03, Y9, Y9, Y13
+	VPOR      epilogueConstants<>+416(SB), Y9, Y9
+	VBLENDVPS Y13, Y9, Y12, Y9
+	VPSRLD    $0x10, Y9, Y9
+	VPACKUSDW Y9, Y8, Y8
+	VPERMQ    $0xd8, Y8, Y8
+	VMOVDQU   Y8, 32(CX)
+	VPSRLD    $0x10, Y10, Y12
+	VPAND     epilogueConstants<>+352(SB), Y12, Y12
+	VPADDD    epilogueConstants<>+384(SB), Y12, Y12
+	VPADDD    Y12, Y10, Y12
+	VCMPPS    $0x03, Y10, Y10, Y13
+	VPOR      epilogueConstants<>+416(SB), Y10, Y10
+	VBLENDVPS Y13, Y10, Y12, Y10
+	VPSRLD    $0x10, Y10, Y10
+	VPSRLD    $0x10, Y11, Y12
+	VPAND     epilogueConstants<>+352(SB), Y12, Y12
+	VPADDD    epilogueConstants<>+384(SB), Y12, Y12
+	VPADDD    Y12, Y11, Y12
+	VCMPPS    $0x03, Y11, Y11, Y13
+	VPOR      epilogueConstants<>+416(SB), Y11, Y11
+	VBLENDVPS Y13, Y11, Y12, Y11
+	VPSRLD    $0x10, Y11, Y11
+	VPACKUSDW Y11, Y10, Y10
+	VPERMQ    $0xd8, Y10, Y10
+	VMOVDQU   Y10, 64(CX)
+	LEAQ      (CX)(R9*1), CX
+	ADDQ      16(AX), DX
+	ADDQ      96(AX), BX
+	ADDQ      112(AX), SI
+	ADDQ      128(AX), DI
+	DECQ      R8
+	JNZ       tile
+	VZEROUPPER
+	RET
+
 // func stripBF16x6x16AVX2(s *[21]uint64)
 // Requires: AVX, AVX2, FMA3
 TEXT ·stripBF16x6x16AVX2(SB), NOSPLIT|NOFRAME, $0-8
@@ -7072,364 +7676,6 @@ convert:
 	VPACKUSDW Y11, Y10, Y10
 	VPERMQ    $0xd8, Y10, Y10
 	VMOVDQU   Y10, (CX)
-	LEAQ      (CX)(R9*1), CX
-	ADDQ      16(AX), DX
-	ADDQ      96(AX), BX
-	ADDQ      112(AX), SI
-	ADDQ      128(AX), DI
-	DECQ      R8
-	JNZ       tile
-	VZEROUPPER
-	RET
-
-// func stripBF16x4x16AVXVNNI(s *[21]uint64)
-// Requires: AVX, AVX2, AVXVNNI, FMA3
-TEXT ·stripBF16x4x16AVXVNNI(SB), NOSPLIT|NOFRAME, $0-8
-	MOVQ s+0(FP), AX
-	MOVQ (AX), DX
-	MOVQ 88(AX), BX
-	MOVQ 104(AX), SI
-	MOVQ 120(AX), DI
-	MOVQ 152(AX), CX
-	MOVQ 56(AX), R8
-	MOVQ 160(AX), R9
-
-tile:
-	MOVQ    40(AX), R10
-	VMOVDQU (R10), Y0
-	VMOVDQU 32(R10), Y1
-	VMOVDQU (R10), Y2
-	VMOVDQU 32(R10), Y3
-	VMOVDQU (R10), Y4
-	VMOVDQU 32(R10), Y5
-	VMOVDQU (R10), Y6
-	VMOVDQU 32(R10), Y7
-	MOVQ    8(AX), R11
-	MOVQ    24(AX), R12
-	MOVQ    32(AX), R10
-	MOVQ    48(AX), R13
-	MOVQ    DX, R10
-
-loop:
-	VMOVDQU      (R12), Y12
-	VMOVDQU      32(R12), Y13
-	VPBROADCASTD (R10), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
-	VPBROADCASTD 4(R10), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y2
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y3
-	VPBROADCASTD (R10)(R11*1), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
-	VPBROADCASTD 4(R10)(R11*1), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
-	VMOVDQU      64(R12), Y12
-	VMOVDQU      96(R12), Y13
-	VPBROADCASTD 8(R10), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
-	VPBROADCASTD 12(R10), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y2
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y3
-	VPBROADCASTD 8(R10)(R11*1), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
-	VPBROADCASTD 12(R10)(R11*1), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
-	VMOVDQU      128(R12), Y12
-	VMOVDQU      160(R12), Y13
-	VPBROADCASTD 16(R10), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
-	VPBROADCASTD 20(R10), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y2
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y3
-	VPBROADCASTD 16(R10)(R11*1), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
-	VPBROADCASTD 20(R10)(R11*1), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
-	VMOVDQU      192(R12), Y12
-	VMOVDQU      224(R12), Y13
-	VPBROADCASTD 24(R10), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
-	VPBROADCASTD 28(R10), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y2
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y3
-	VPBROADCASTD 24(R10)(R11*1), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
-	VPBROADCASTD 28(R10)(R11*1), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
-	ADDQ         $+32, R10
-	ADDQ         $+256, R12
-	DECQ         R13
-	JNZ          loop
-	MOVQ         64(AX), R10
-	MOVQ         72(AX), R11
-	MOVQ         80(AX), R12
-	VBROADCASTSS (BX), Y12
-	VBROADCASTSS (SI), Y13
-	VCVTDQ2PS    Y0, Y0
-	VMULPS       (R10), Y0, Y0
-	VMOVUPS      (R12), Y14
-	VFMADD231PS  (R11), Y13, Y14
-	VFMADD213PS  Y14, Y12, Y0
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       32(R10), Y1, Y1
-	VMOVUPS      32(R12), Y15
-	VFMADD231PS  32(R11), Y13, Y15
-	VFMADD213PS  Y15, Y12, Y1
-	VBROADCASTSS 4(BX), Y12
-	VBROADCASTSS 4(SI), Y13
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       (R10), Y2, Y2
-	VMOVUPS      (R12), Y14
-	VFMADD231PS  (R11), Y13, Y14
-	VFMADD213PS  Y14, Y12, Y2
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       32(R10), Y3, Y3
-	VMOVUPS      32(R12), Y15
-	VFMADD231PS  32(R11), Y13, Y15
-	VFMADD213PS  Y15, Y12, Y3
-	VBROADCASTSS 8(BX), Y12
-	VBROADCASTSS 8(SI), Y13
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R10), Y4, Y4
-	VMOVUPS      (R12), Y14
-	VFMADD231PS  (R11), Y13, Y14
-	VFMADD213PS  Y14, Y12, Y4
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       32(R10), Y5, Y5
-	VMOVUPS      32(R12), Y15
-	VFMADD231PS  32(R11), Y13, Y15
-	VFMADD213PS  Y15, Y12, Y5
-	VBROADCASTSS 12(BX), Y12
-	VBROADCASTSS 12(SI), Y13
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R10), Y6, Y6
-	VMOVUPS      (R12), Y14
-	VFMADD231PS  (R11), Y13, Y14
-	VFMADD213PS  Y14, Y12, Y6
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       32(R10), Y7, Y7
-	VMOVUPS      32(R12), Y15
-	VFMADD231PS  32(R11), Y13, Y15
-	VFMADD213PS  Y15, Y12, Y7
-	VXORPS       Y12, Y12, Y12
-	CMPQ         144(AX), $0x01
-	JL           convert
-	JG           gelu
-	VMAXPS       Y0, Y12, Y0
-	VMAXPS       Y1, Y12, Y1
-	VMAXPS       Y2, Y12, Y2
-	VMAXPS       Y3, Y12, Y3
-	VMAXPS       Y4, Y12, Y4
-	VMAXPS       Y5, Y12, Y5
-	VMAXPS       Y6, Y12, Y6
-	VMAXPS       Y7, Y12, Y7
-	JMP          convert
-
-gelu:
-	VMULPS      Y0, Y0, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y14
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+288(SB), Y0, Y14
-	VMAXPS      Y12, Y14, Y14
-	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
-	VMULPS      Y14, Y0, Y0
-	VMULPS      Y1, Y1, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y15
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+288(SB), Y1, Y15
-	VMAXPS      Y12, Y15, Y15
-	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
-	VMULPS      Y15, Y1, Y1
-	VMULPS      Y2, Y2, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y14
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+288(SB), Y2, Y14
-	VMAXPS      Y12, Y14, Y14
-	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
-	VMULPS      Y14, Y2, Y2
-	VMULPS      Y3, Y3, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y15
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+288(SB), Y3, Y15
-	VMAXPS      Y12, Y15, Y15
-	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
-	VMULPS      Y15, Y3, Y3
-	VMULPS      Y4, Y4, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y14
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+288(SB), Y4, Y14
-	VMAXPS      Y12, Y14, Y14
-	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
-	VMULPS      Y14, Y4, Y4
-	VMULPS      Y5, Y5, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y15
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+288(SB), Y5, Y15
-	VMAXPS      Y12, Y15, Y15
-	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
-	VMULPS      Y15, Y5, Y5
-	VMULPS      Y6, Y6, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y14
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+288(SB), Y6, Y14
-	VMAXPS      Y12, Y14, Y14
-	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
-	VMULPS      Y14, Y6, Y6
-	VMULPS      Y7, Y7, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y15
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+288(SB), Y7, Y15
-	VMAXPS      Y12, Y15, Y15
-	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
-	VMULPS      Y15, Y7, Y7
-
-convert:
-	VPSRLD    $0x10, Y0, Y12
-	VPAND     epilogueConstants<>+352(SB), Y12, Y12
-	VPADDD    epilogueConstants<>+384(SB), Y12, Y12
-	VPADDD    Y12, Y0, Y12
-	VCMPPS    $0x03, Y0, Y0, Y13
-	VPOR      epilogueConstants<>+416(SB), Y0, Y0
-	VBLENDVPS Y13, Y0, Y12, Y0
-	VPSRLD    $0x10, Y0, Y0
-	VPSRLD    $0x10, Y1, Y12
-	VPAND     epilogueConstants<>+352(SB), Y12, Y12
-	VPADDD    epilogueConstants<>+384(SB), Y12, Y12
-	VPADDD    Y12, Y1, Y12
-	VCMPPS    $0x03, Y1, Y1, Y13
-	VPOR      epilogueConstants<>+416(SB), Y1, Y1
-	VBLENDVPS Y13, Y1, Y12, Y1
-	VPSRLD    $0x10, Y1, Y1
-	VPACKUSDW Y1, Y0, Y0
-	VPERMQ    $0xd8, Y0, Y0
-	VMOVDQU   Y0, (CX)
-	ADDQ      R9, CX
-	VPSRLD    $0x10, Y2, Y12
-	VPAND     epilogueConstants<>+352(SB), Y12, Y12
-	VPADDD    epilogueConstants<>+384(SB), Y12, Y12
-	VPADDD    Y12, Y2, Y12
-	VCMPPS    $0x03, Y2, Y2, Y13
-	VPOR      epilogueConstants<>+416(SB), Y2, Y2
-	VBLENDVPS Y13, Y2, Y12, Y2
-	VPSRLD    $0x10, Y2, Y2
-	VPSRLD    $0x10, Y3, Y12
-	VPAND     epilogueConstants<>+352(SB), Y12, Y12
-	VPADDD    epilogueConstants<>+384(SB), Y12, Y12
-	VPADDD    Y12, Y3, Y12
-	VCMPPS    $0x03, Y3, Y3, Y13
-	VPOR      epilogueConstants<>+416(SB), Y3, Y3
-	VBLENDVPS Y13, Y3, Y12, Y3
-	VPSRLD    $0x10, Y3, Y3
-	VPACKUSDW Y3, Y2, Y2
-	VPERMQ    $0xd8, Y2, Y2
-	VMOVDQU   Y2, (CX)
-	ADDQ      R9, CX
-	VPSRLD    $0x10, Y4, Y12
-	VPAND     epilogueConstants<>+352(SB), Y12, Y12
-	VPADDD    epilogueConstants<>+384(SB), Y12, Y12
-	VPADDD    Y12, Y4, Y12
-	VCMPPS    $0x03, Y4, Y4, Y13
-	VPOR      epilogueConstants<>+416(SB), Y4, Y4
-	VBLENDVPS Y13, Y4, Y12, Y4
-	VPSRLD    $0x10, Y4, Y4
-	VPSRLD    $0x10, Y5, Y12
-	VPAND     epilogueConstants<>+352(SB), Y12, Y12
-	VPADDD    epilogueConstants<>+384(SB), Y12, Y12
-	VPADDD    Y12, Y5, Y12
-	VCMPPS    $0x03, Y5, Y5, Y13
-	VPOR      epilogueConstants<>+416(SB), Y5, Y5
-	VBLENDVPS Y13, Y5, Y12, Y5
-	VPSRLD    $0x10, Y5, Y5
-	VPACKUSDW Y5, Y4, Y4
-	VPERMQ    $0xd8, Y4, Y4
-	VMOVDQU   Y4, (CX)
-	ADDQ      R9, CX
-	VPSRLD    $0x10, Y6, Y12
-	VPAND     epilogueConstants<>+352(SB), Y12, Y12
-	VPADDD    epilogueConstants<>+384(SB), Y12, Y12
-	VPADDD    Y12, Y6, Y12
-	VCMPPS    $0x03, Y6, Y6, Y13
-	VPOR      epilogueConstants<>+416(SB), Y6, Y6
-	VBLENDVPS Y13, Y6, Y12, Y6
-	VPSRLD    $0x10, Y6, Y6
-	VPSRLD    $0x10, Y7, Y12
-	VPAND     epilogueConstants<>+352(SB), Y12, Y12
-	VPADDD    epilogueConstants<>+384(SB), Y12, Y12
-	VPADDD    Y12, Y7, Y12
-	VCMPPS    $0x03, Y7, Y7, Y13
-	VPOR      epilogueConstants<>+416(SB), Y7, Y7
-	VBLENDVPS Y13, Y7, Y12, Y7
-	VPSRLD    $0x10, Y7, Y7
-	VPACKUSDW Y7, Y6, Y6
-	VPERMQ    $0xd8, Y6, Y6
-	VMOVDQU   Y6, (CX)
 	LEAQ      (CX)(R9*1), CX
 	ADDQ      16(AX), DX
 	ADDQ      96(AX), BX
@@ -10462,6 +10708,484 @@ convert:
 	VZEROUPPER
 	RET
 
+// func stripBytex2x48AVXVNNI(s *[21]uint64)
+// Requires: AVX, AVX2, AVXVNNI, FMA3
+TEXT ·stripBytex2x48AVXVNNI(SB), NOSPLIT|NOFRAME, $0-8
+	MOVQ s+0(FP), AX
+	MOVQ (AX), DX
+	MOVQ 88(AX), BX
+	MOVQ 104(AX), SI
+	MOVQ 120(AX), DI
+	MOVQ 152(AX), CX
+	MOVQ 56(AX), R8
+	MOVQ 160(AX), R9
+
+tile:
+	MOVQ    40(AX), R10
+	VMOVDQU (R10), Y0
+	VMOVDQU 32(R10), Y1
+	VMOVDQU 64(R10), Y2
+	VMOVDQU 96(R10), Y3
+	VMOVDQU 128(R10), Y4
+	VMOVDQU 160(R10), Y5
+	VMOVDQU (R10), Y6
+	VMOVDQU 32(R10), Y7
+	VMOVDQU 64(R10), Y8
+	VMOVDQU 96(R10), Y9
+	VMOVDQU 128(R10), Y10
+	VMOVDQU 160(R10), Y11
+	MOVQ    8(AX), R10
+	MOVQ    24(AX), R11
+	MOVQ    32(AX), R12
+	MOVQ    48(AX), R13
+	MOVQ    DX, R10
+
+loop:
+	VMOVDQU      (R11), Y12
+	VMOVDQU      32(R11), Y13
+	VPBROADCASTD (R10), Y14
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
+	VPBROADCASTD 4(R10), Y15
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
+	VMOVDQU      (R11)(R12*1), Y12
+	VMOVDQU      32(R11)(R12*1), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y14, Y2
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y14, Y3
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y15, Y8
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y15, Y9
+	VMOVDQU      (R11)(R12*2), Y12
+	VMOVDQU      32(R11)(R12*2), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y10
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y11
+	VMOVDQU      64(R11), Y12
+	VMOVDQU      96(R11), Y13
+	VPBROADCASTD 8(R10), Y14
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
+	VPBROADCASTD 12(R10), Y15
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
+	VMOVDQU      64(R11)(R12*1), Y12
+	VMOVDQU      96(R11)(R12*1), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y14, Y2
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y14, Y3
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y15, Y8
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y15, Y9
+	VMOVDQU      64(R11)(R12*2), Y12
+	VMOVDQU      96(R11)(R12*2), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y10
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y11
+	VMOVDQU      128(R11), Y12
+	VMOVDQU      160(R11), Y13
+	VPBROADCASTD 16(R10), Y14
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
+	VPBROADCASTD 20(R10), Y15
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
+	VMOVDQU      128(R11)(R12*1), Y12
+	VMOVDQU      160(R11)(R12*1), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y14, Y2
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y14, Y3
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y15, Y8
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y15, Y9
+	VMOVDQU      128(R11)(R12*2), Y12
+	VMOVDQU      160(R11)(R12*2), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y10
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y11
+	VMOVDQU      192(R11), Y12
+	VMOVDQU      224(R11), Y13
+	VPBROADCASTD 24(R10), Y14
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
+	VPBROADCASTD 28(R10), Y15
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
+	VMOVDQU      192(R11)(R12*1), Y12
+	VMOVDQU      224(R11)(R12*1), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y14, Y2
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y14, Y3
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y15, Y8
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y15, Y9
+	VMOVDQU      192(R11)(R12*2), Y12
+	VMOVDQU      224(R11)(R12*2), Y13
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
+	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y10
+	BYTE         $0xc4; BYTE $0x42; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y11
+	ADDQ         $+32, R10
+	ADDQ         $+256, R11
+	DECQ         R13
+	JNZ          loop
+	MOVQ         64(AX), R10
+	MOVQ         72(AX), R11
+	MOVQ         80(AX), R12
+	VBROADCASTSS (BX), Y12
+	VBROADCASTSS (SI), Y13
+	VCVTDQ2PS    Y0, Y0
+	VMULPS       (R10), Y0, Y0
+	VMOVUPS      (R12), Y14
+	VFMADD231PS  (R11), Y13, Y14
+	VFMADD213PS  Y14, Y12, Y0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       32(R10), Y1, Y1
+	VMOVUPS      32(R12), Y15
+	VFMADD231PS  32(R11), Y13, Y15
+	VFMADD213PS  Y15, Y12, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       64(R10), Y2, Y2
+	VMOVUPS      64(R12), Y14
+	VFMADD231PS  64(R11), Y13, Y14
+	VFMADD213PS  Y14, Y12, Y2
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       96(R10), Y3, Y3
+	VMOVUPS      96(R12), Y15
+	VFMADD231PS  96(R11), Y13, Y15
+	VFMADD213PS  Y15, Y12, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       128(R10), Y4, Y4
+	VMOVUPS      128(R12), Y14
+	VFMADD231PS  128(R11), Y13, Y14
+	VFMADD213PS  Y14, Y12, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       160(R10), Y5, Y5
+	VMOVUPS      160(R12), Y15
+	VFMADD231PS  160(R11), Y13, Y15
+	VFMADD213PS  Y15, Y12, Y5
+	VBROADCASTSS 4(BX), Y12
+	VBROADCASTSS 4(SI), Y13
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       (R10), Y6, Y6
+	VMOVUPS      (R12), Y14
+	VFMADD231PS  (R11), Y13, Y14
+	VFMADD213PS  Y14, Y12, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       32(R10), Y7, Y7
+	VMOVUPS      32(R12), Y15
+	VFMADD231PS  32(R11), Y13, Y15
+	VFMADD213PS  Y15, Y12, Y7
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       64(R10), Y8, Y8
+	VMOVUPS      64(R12), Y14
+	VFMADD231PS  64(R11), Y13, Y14
+	VFMADD213PS  Y14, Y12, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       96(R10), Y9, Y9
+	VMOVUPS      96(R12), Y15
+	VFMADD231PS  96(R11), Y13, Y15
+	VFMADD213PS  Y15, Y12, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       128(R10), Y10, Y10
+	VMOVUPS      128(R12), Y14
+	VFMADD231PS  128(R11), Y13, Y14
+	VFMADD213PS  Y14, Y12, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       160(R10), Y11, Y11
+	VMOVUPS      160(R12), Y15
+	VFMADD231PS  160(R11), Y13, Y15
+	VFMADD213PS  Y15, Y12, Y11
+	VXORPS       Y12, Y12, Y12
+	CMPQ         144(AX), $0x01
+	JL           convert
+	JG           gelu
+	VMAXPS       Y0, Y12, Y0
+	VMAXPS       Y1, Y12, Y1
+	VMAXPS       Y2, Y12, Y2
+	VMAXPS       Y3, Y12, Y3
+	VMAXPS       Y4, Y12, Y4
+	VMAXPS       Y5, Y12, Y5
+	VMAXPS       Y6, Y12, Y6
+	VMAXPS       Y7, Y12, Y7
+	VMAXPS       Y8, Y12, Y8
+	VMAXPS       Y9, Y12, Y9
+	VMAXPS       Y10, Y12, Y10
+	VMAXPS       Y11, Y12, Y11
+	JMP          convert
+
+gelu:
+	VMULPS      Y0, Y0, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y14
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+288(SB), Y0, Y14
+	VMAXPS      Y12, Y14, Y14
+	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
+	VMULPS      Y14, Y0, Y0
+	VMULPS      Y1, Y1, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y15
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+288(SB), Y1, Y15
+	VMAXPS      Y12, Y15, Y15
+	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
+	VMULPS      Y15, Y1, Y1
+	VMULPS      Y2, Y2, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y14
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+288(SB), Y2, Y14
+	VMAXPS      Y12, Y14, Y14
+	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
+	VMULPS      Y14, Y2, Y2
+	VMULPS      Y3, Y3, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y15
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+288(SB), Y3, Y15
+	VMAXPS      Y12, Y15, Y15
+	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
+	VMULPS      Y15, Y3, Y3
+	VMULPS      Y4, Y4, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y14
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+288(SB), Y4, Y14
+	VMAXPS      Y12, Y14, Y14
+	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
+	VMULPS      Y14, Y4, Y4
+	VMULPS      Y5, Y5, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y15
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+288(SB), Y5, Y15
+	VMAXPS      Y12, Y15, Y15
+	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
+	VMULPS      Y15, Y5, Y5
+	VMULPS      Y6, Y6, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y14
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+288(SB), Y6, Y14
+	VMAXPS      Y12, Y14, Y14
+	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
+	VMULPS      Y14, Y6, Y6
+	VMULPS      Y7, Y7, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y15
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+288(SB), Y7, Y15
+	VMAXPS      Y12, Y15, Y15
+	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
+	VMULPS      Y15, Y7, Y7
+	VMULPS      Y8, Y8, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y14
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+288(SB), Y8, Y14
+	VMAXPS      Y12, Y14, Y14
+	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
+	VMULPS      Y14, Y8, Y8
+	VMULPS      Y9, Y9, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y15
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+288(SB), Y9, Y15
+	VMAXPS      Y12, Y15, Y15
+	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
+	VMULPS      Y15, Y9, Y9
+	VMULPS      Y10, Y10, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y14
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
+	VFMADD213PS epilogueConstants<>+288(SB), Y10, Y14
+	VMAXPS      Y12, Y14, Y14
+	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
+	VMULPS      Y14, Y10, Y10
+	VMULPS      Y11, Y11, Y13
+	VMOVUPS     epilogueConstants<>+256(SB), Y15
+	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
+	VFMADD213PS epilogueConstants<>+288(SB), Y11, Y15
+	VMAXPS      Y12, Y15, Y15
+	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
+	VMULPS      Y15, Y11, Y11
+
+convert:
+	MOVQ         136(AX), R10
+	VBROADCASTSS (R10), Y13
+	VBROADCASTSS 4(R10), Y14
+	VBROADCASTSS 8(R10), Y15
+	VBROADCASTSS (DI), Y12
+	VFMADD213PS  Y13, Y12, Y0
+	VMAXPS       Y14, Y0, Y0
+	VMINPS       Y15, Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VFMADD213PS  Y13, Y12, Y1
+	VMAXPS       Y14, Y1, Y1
+	VMINPS       Y15, Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VPACKSSDW    Y1, Y0, Y0
+	VPERMQ       $0xd8, Y0, Y0
+	VPAND        epilogueConstants<>+448(SB), Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X12
+	VPACKUSWB    X12, X0, X12
+	VMOVDQU      X12, (CX)
+	VBROADCASTSS (DI), Y12
+	VFMADD213PS  Y13, Y12, Y2
+	VMAXPS       Y14, Y2, Y2
+	VMINPS       Y15, Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VFMADD213PS  Y13, Y12, Y3
+	VMAXPS       Y14, Y3, Y3
+	VMINPS       Y15, Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VPACKSSDW    Y3, Y2, Y2
+	VPERMQ       $0xd8, Y2, Y2
+	VPAND        epilogueConstants<>+448(SB), Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X12
+	VPACKUSWB    X12, X2, X12
+	VMOVDQU      X12, 16(CX)
+	VBROADCASTSS (DI), Y12
+	VFMADD213PS  Y13, Y12, Y4
+	VMAXPS       Y14, Y4, Y4
+	VMINPS       Y15, Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VFMADD213PS  Y13, Y12, Y5
+	VMAXPS       Y14, Y5, Y5
+	VMINPS       Y15, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VPACKSSDW    Y5, Y4, Y4
+	VPERMQ       $0xd8, Y4, Y4
+	VPAND        epilogueConstants<>+448(SB), Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X12
+	VPACKUSWB    X12, X4, X12
+	VMOVDQU      X12, 32(CX)
+	ADDQ         R9, CX
+	VBROADCASTSS 4(DI), Y12
+	VFMADD213PS  Y13, Y12, Y6
+	VMAXPS       Y14, Y6, Y6
+	VMINPS       Y15, Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VFMADD213PS  Y13, Y12, Y7
+	VMAXPS       Y14, Y7, Y7
+	VMINPS       Y15, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y7, Y6, Y6
+	VPERMQ       $0xd8, Y6, Y6
+	VPAND        epilogueConstants<>+448(SB), Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X12
+	VPACKUSWB    X12, X6, X12
+	VMOVDQU      X12, (CX)
+	VBROADCASTSS 4(DI), Y12
+	VFMADD213PS  Y13, Y12, Y8
+	VMAXPS       Y14, Y8, Y8
+	VMINPS       Y15, Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VFMADD213PS  Y13, Y12, Y9
+	VMAXPS       Y14, Y9, Y9
+	VMINPS       Y15, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPACKSSDW    Y9, Y8, Y8
+	VPERMQ       $0xd8, Y8, Y8
+	VPAND        epilogueConstants<>+448(SB), Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X12
+	VPACKUSWB    X12, X8, X12
+	VMOVDQU      X12, 16(CX)
+	VBROADCASTSS 4(DI), Y12
+	VFMADD213PS  Y13, Y12, Y10
+	VMAXPS       Y14, Y10, Y10
+	VMINPS       Y15, Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VFMADD213PS  Y13, Y12, Y11
+	VMAXPS       Y14, Y11, Y11
+	VMINPS       Y15, Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VPACKSSDW    Y11, Y10, Y10
+	VPERMQ       $0xd8, Y10, Y10
+	VPAND        epilogueConstants<>+448(SB), Y10, Y10
+	VEXTRACTI128 $0x01, Y10, X12
+	VPACKUSWB    X12, X10, X12
+	VMOVDQU      X12, 32(CX)
+	LEAQ         (CX)(R9*1), CX
+	ADDQ         16(AX), DX
+	ADDQ         96(AX), BX
+	ADDQ         112(AX), SI
+	ADDQ         128(AX), DI
+	DECQ         R8
+	JNZ          tile
+	VZEROUPPER
+	RET
+
 // func stripBytex6x16AVX2(s *[21]uint64)
 // Requires: AVX, AVX2, FMA3
 TEXT ·stripBytex6x16AVX2(SB), NOSPLIT|NOFRAME, $0-8
@@ -11141,352 +11865,6 @@ convert:
 	VPAND        epilogueConstants<>+448(SB), Y10, Y10
 	VEXTRACTI128 $0x01, Y10, X12
 	VPACKUSWB    X12, X10, X12
-	VMOVDQU      X12, (CX)
-	LEAQ         (CX)(R9*1), CX
-	ADDQ         16(AX), DX
-	ADDQ         96(AX), BX
-	ADDQ         112(AX), SI
-	ADDQ         128(AX), DI
-	DECQ         R8
-	JNZ          tile
-	VZEROUPPER
-	RET
-
-// func stripBytex4x16AVXVNNI(s *[21]uint64)
-// Requires: AVX, AVX2, AVXVNNI, FMA3
-TEXT ·stripBytex4x16AVXVNNI(SB), NOSPLIT|NOFRAME, $0-8
-	MOVQ s+0(FP), AX
-	MOVQ (AX), DX
-	MOVQ 88(AX), BX
-	MOVQ 104(AX), SI
-	MOVQ 120(AX), DI
-	MOVQ 152(AX), CX
-	MOVQ 56(AX), R8
-	MOVQ 160(AX), R9
-
-tile:
-	MOVQ    40(AX), R10
-	VMOVDQU (R10), Y0
-	VMOVDQU 32(R10), Y1
-	VMOVDQU (R10), Y2
-	VMOVDQU 32(R10), Y3
-	VMOVDQU (R10), Y4
-	VMOVDQU 32(R10), Y5
-	VMOVDQU (R10), Y6
-	VMOVDQU 32(R10), Y7
-	MOVQ    8(AX), R11
-	MOVQ    24(AX), R12
-	MOVQ    32(AX), R10
-	MOVQ    48(AX), R13
-	MOVQ    DX, R10
-
-loop:
-	VMOVDQU      (R12), Y12
-	VMOVDQU      32(R12), Y13
-	VPBROADCASTD (R10), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
-	VPBROADCASTD 4(R10), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y2
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y3
-	VPBROADCASTD (R10)(R11*1), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
-	VPBROADCASTD 4(R10)(R11*1), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
-	VMOVDQU      64(R12), Y12
-	VMOVDQU      96(R12), Y13
-	VPBROADCASTD 8(R10), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
-	VPBROADCASTD 12(R10), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y2
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y3
-	VPBROADCASTD 8(R10)(R11*1), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
-	VPBROADCASTD 12(R10)(R11*1), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
-	VMOVDQU      128(R12), Y12
-	VMOVDQU      160(R12), Y13
-	VPBROADCASTD 16(R10), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
-	VPBROADCASTD 20(R10), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y2
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y3
-	VPBROADCASTD 16(R10)(R11*1), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
-	VPBROADCASTD 20(R10)(R11*1), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
-	VMOVDQU      192(R12), Y12
-	VMOVDQU      224(R12), Y13
-	VPBROADCASTD 24(R10), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xc4 // VPDPBUSD Y12, Y14, Y0
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xcd // VPDPBUSD Y13, Y14, Y1
-	VPBROADCASTD 28(R10), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xd4 // VPDPBUSD Y12, Y15, Y2
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xdd // VPDPBUSD Y13, Y15, Y3
-	VPBROADCASTD 24(R10)(R11*1), Y14
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xe4 // VPDPBUSD Y12, Y14, Y4
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x0d; BYTE $0x50; BYTE $0xed // VPDPBUSD Y13, Y14, Y5
-	VPBROADCASTD 28(R10)(R11*1), Y15
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xf4 // VPDPBUSD Y12, Y15, Y6
-	BYTE         $0xc4; BYTE $0xc2; BYTE $0x05; BYTE $0x50; BYTE $0xfd // VPDPBUSD Y13, Y15, Y7
-	ADDQ         $+32, R10
-	ADDQ         $+256, R12
-	DECQ         R13
-	JNZ          loop
-	MOVQ         64(AX), R10
-	MOVQ         72(AX), R11
-	MOVQ         80(AX), R12
-	VBROADCASTSS (BX), Y12
-	VBROADCASTSS (SI), Y13
-	VCVTDQ2PS    Y0, Y0
-	VMULPS       (R10), Y0, Y0
-	VMOVUPS      (R12), Y14
-	VFMADD231PS  (R11), Y13, Y14
-	VFMADD213PS  Y14, Y12, Y0
-	VCVTDQ2PS    Y1, Y1
-	VMULPS       32(R10), Y1, Y1
-	VMOVUPS      32(R12), Y15
-	VFMADD231PS  32(R11), Y13, Y15
-	VFMADD213PS  Y15, Y12, Y1
-	VBROADCASTSS 4(BX), Y12
-	VBROADCASTSS 4(SI), Y13
-	VCVTDQ2PS    Y2, Y2
-	VMULPS       (R10), Y2, Y2
-	VMOVUPS      (R12), Y14
-	VFMADD231PS  (R11), Y13, Y14
-	VFMADD213PS  Y14, Y12, Y2
-	VCVTDQ2PS    Y3, Y3
-	VMULPS       32(R10), Y3, Y3
-	VMOVUPS      32(R12), Y15
-	VFMADD231PS  32(R11), Y13, Y15
-	VFMADD213PS  Y15, Y12, Y3
-	VBROADCASTSS 8(BX), Y12
-	VBROADCASTSS 8(SI), Y13
-	VCVTDQ2PS    Y4, Y4
-	VMULPS       (R10), Y4, Y4
-	VMOVUPS      (R12), Y14
-	VFMADD231PS  (R11), Y13, Y14
-	VFMADD213PS  Y14, Y12, Y4
-	VCVTDQ2PS    Y5, Y5
-	VMULPS       32(R10), Y5, Y5
-	VMOVUPS      32(R12), Y15
-	VFMADD231PS  32(R11), Y13, Y15
-	VFMADD213PS  Y15, Y12, Y5
-	VBROADCASTSS 12(BX), Y12
-	VBROADCASTSS 12(SI), Y13
-	VCVTDQ2PS    Y6, Y6
-	VMULPS       (R10), Y6, Y6
-	VMOVUPS      (R12), Y14
-	VFMADD231PS  (R11), Y13, Y14
-	VFMADD213PS  Y14, Y12, Y6
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       32(R10), Y7, Y7
-	VMOVUPS      32(R12), Y15
-	VFMADD231PS  32(R11), Y13, Y15
-	VFMADD213PS  Y15, Y12, Y7
-	VXORPS       Y12, Y12, Y12
-	CMPQ         144(AX), $0x01
-	JL           convert
-	JG           gelu
-	VMAXPS       Y0, Y12, Y0
-	VMAXPS       Y1, Y12, Y1
-	VMAXPS       Y2, Y12, Y2
-	VMAXPS       Y3, Y12, Y3
-	VMAXPS       Y4, Y12, Y4
-	VMAXPS       Y5, Y12, Y5
-	VMAXPS       Y6, Y12, Y6
-	VMAXPS       Y7, Y12, Y7
-	JMP          convert
-
-gelu:
-	VMULPS      Y0, Y0, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y14
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+288(SB), Y0, Y14
-	VMAXPS      Y12, Y14, Y14
-	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
-	VMULPS      Y14, Y0, Y0
-	VMULPS      Y1, Y1, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y15
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+288(SB), Y1, Y15
-	VMAXPS      Y12, Y15, Y15
-	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
-	VMULPS      Y15, Y1, Y1
-	VMULPS      Y2, Y2, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y14
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+288(SB), Y2, Y14
-	VMAXPS      Y12, Y14, Y14
-	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
-	VMULPS      Y14, Y2, Y2
-	VMULPS      Y3, Y3, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y15
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+288(SB), Y3, Y15
-	VMAXPS      Y12, Y15, Y15
-	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
-	VMULPS      Y15, Y3, Y3
-	VMULPS      Y4, Y4, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y14
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+288(SB), Y4, Y14
-	VMAXPS      Y12, Y14, Y14
-	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
-	VMULPS      Y14, Y4, Y4
-	VMULPS      Y5, Y5, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y15
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+288(SB), Y5, Y15
-	VMAXPS      Y12, Y15, Y15
-	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
-	VMULPS      Y15, Y5, Y5
-	VMULPS      Y6, Y6, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y14
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y14
-	VFMADD213PS epilogueConstants<>+288(SB), Y6, Y14
-	VMAXPS      Y12, Y14, Y14
-	VMINPS      epilogueConstants<>+320(SB), Y14, Y14
-	VMULPS      Y14, Y6, Y6
-	VMULPS      Y7, Y7, Y13
-	VMOVUPS     epilogueConstants<>+256(SB), Y15
-	VFMADD213PS epilogueConstants<>+224(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+192(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+160(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+128(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+96(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+64(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+32(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+0(SB), Y13, Y15
-	VFMADD213PS epilogueConstants<>+288(SB), Y7, Y15
-	VMAXPS      Y12, Y15, Y15
-	VMINPS      epilogueConstants<>+320(SB), Y15, Y15
-	VMULPS      Y15, Y7, Y7
-
-convert:
-	MOVQ         136(AX), R10
-	VBROADCASTSS (R10), Y13
-	VBROADCASTSS 4(R10), Y14
-	VBROADCASTSS 8(R10), Y15
-	VBROADCASTSS (DI), Y12
-	VFMADD213PS  Y13, Y12, Y0
-	VMAXPS       Y14, Y0, Y0
-	VMINPS       Y15, Y0, Y0
-	VCVTPS2DQ    Y0, Y0
-	VFMADD213PS  Y13, Y12, Y1
-	VMAXPS       Y14, Y1, Y1
-	VMINPS       Y15, Y1, Y1
-	VCVTPS2DQ    Y1, Y1
-	VPACKSSDW    Y1, Y0, Y0
-	VPERMQ       $0xd8, Y0, Y0
-	VPAND        epilogueConstants<>+448(SB), Y0, Y0
-	VEXTRACTI128 $0x01, Y0, X12
-	VPACKUSWB    X12, X0, X12
-	VMOVDQU      X12, (CX)
-	ADDQ         R9, CX
-	VBROADCASTSS 4(DI), Y12
-	VFMADD213PS  Y13, Y12, Y2
-	VMAXPS       Y14, Y2, Y2
-	VMINPS       Y15, Y2, Y2
-	VCVTPS2DQ    Y2, Y2
-	VFMADD213PS  Y13, Y12, Y3
-	VMAXPS       Y14, Y3, Y3
-	VMINPS       Y15, Y3, Y3
-	VCVTPS2DQ    Y3, Y3
-	VPACKSSDW    Y3, Y2, Y2
-	VPERMQ       $0xd8, Y2, Y2
-	VPAND        epilogueConstants<>+448(SB), Y2, Y2
-	VEXTRACTI128 $0x01, Y2, X12
-	VPACKUSWB    X12, X2, X12
-	VMOVDQU      X12, (CX)
-	ADDQ         R9, CX
-	VBROADCASTSS 8(DI), Y12
-	VFMADD213PS  Y13, Y12, Y4
-	VMAXPS       Y14, Y4, Y4
-	VMINPS       Y15, Y4, Y4
-	VCVTPS2DQ    Y4, Y4
-	VFMADD213PS  Y13, Y12, Y5
-	VMAXPS       Y14, Y5, Y5
-	VMINPS       Y15, Y5, Y5
-	VCVTPS2DQ    Y5, Y5
-	VPACKSSDW    Y5, Y4, Y4
-	VPERMQ       $0xd8, Y4, Y4
-	VPAND        epilogueConstants<>+448(SB), Y4, Y4
-	VEXTRACTI128 $0x01, Y4, X12
-	VPACKUSWB    X12, X4, X12
-	VMOVDQU      X12, (CX)
-	ADDQ         R9, CX
-	VBROADCASTSS 12(DI), Y12
-	VFMADD213PS  Y13, Y12, Y6
-	VMAXPS       Y14, Y6, Y6
-	VMINPS       Y15, Y6, Y6
-	VCVTPS2DQ    Y6, Y6
-	VFMADD213PS  Y13, Y12, Y7
-	VMAXPS       Y14, Y7, Y7
-	VMINPS       Y15, Y7, Y7
-	VCVTPS2DQ    Y7, Y7
-	VPACKSSDW    Y7, Y6, Y6
-	VPERMQ       $0xd8, Y6, Y6
-	VPAND        epilogueConstants<>+448(SB), Y6, Y6
-	VEXTRACTI128 $0x01, Y6, X12
-	VPACKUSWB    X12, X6, X12
 	VMOVDQU      X12, (CX)
 	LEAQ         (CX)(R9*1), CX
 	ADDQ         16(AX), DX

@@ -320,7 +320,7 @@ func storeAVX2(c *build.Context, f *epilogueWords, constants operand.Mem, to str
 			c.VMOVUPS(y[j], operand.Mem{Base: f.dst, Disp: 32 * j})
 		}
 	case "BF16":
-		storeBF16AVX2(c, constants, f.dst, y, t)
+		storeBF16AVX2(c, constants, operand.Mem{Base: f.dst}, y, t)
 	default:
 		inverse, limit := t[0], t[1]
 		c.VBROADCASTSS(operand.Mem{Base: f.inverse}, inverse)
@@ -333,12 +333,12 @@ func storeAVX2(c *build.Context, f *epilogueWords, constants operand.Mem, to str
 			c.VMINPS(limit, y[j], y[j])
 			c.VCVTPS2DQ(y[j], y[j])
 		}
-		storeBytesAVX2(c, constants, f.dst, y, limit)
+		storeBytesAVX2(c, constants, operand.Mem{Base: f.dst}, y, limit)
 	}
 }
 
 // storeBF16AVX2 rounds as roundTileBF16 does.
-func storeBF16AVX2(c *build.Context, constants operand.Mem, dst reg.Register, y, t [2]vector) {
+func storeBF16AVX2(c *build.Context, constants, dst operand.Mem, y, t [2]vector) {
 	rounded, nan := t[0], t[1]
 	for j := range y {
 		c.VPSRLD(operand.Imm(16), y[j], rounded)
@@ -352,16 +352,16 @@ func storeBF16AVX2(c *build.Context, constants operand.Mem, dst reg.Register, y,
 	}
 	c.VPACKUSDW(y[1], y[0], y[0])
 	c.VPERMQ(operand.Imm(0xd8), y[0], y[0])
-	c.VMOVDQU(y[0], operand.Mem{Base: dst})
+	c.VMOVDQU(y[0], dst)
 }
 
 // storeBytesAVX2 stores the lower byte of each number, signed or not.
-func storeBytesAVX2(c *build.Context, constants operand.Mem, dst reg.Register, y [2]vector, t vector) {
+func storeBytesAVX2(c *build.Context, constants, dst operand.Mem, y [2]vector, t vector) {
 	c.VPACKSSDW(y[1], y[0], y[0])
 	c.VPERMQ(operand.Imm(0xd8), y[0], y[0])
 	c.VPAND(constant(constants, constLowBytes), y[0], y[0])
 	upper := t.AsX()
 	c.VEXTRACTI128(operand.Imm(1), y[0], upper)
 	c.VPACKUSWB(upper, y[0].AsX(), upper)
-	c.VMOVDQU(upper, operand.Mem{Base: dst})
+	c.VMOVDQU(upper, dst)
 }

@@ -21,13 +21,20 @@ func gemmI8(c *build.Context) {
 			tileI8AVX512(c, rows, panels)
 		}
 	}
-	for _, rows := range []int{6, 4, 2} {
-		tileI8AVXVNNI(c, rows)
+	for _, s := range append(shapesAVXVNNI, shape256{2, 1}) {
+		tileI8AVXVNNI(c, s)
 	}
-	for _, rows := range []int{6, 4, 2} {
-		tileI8AVX2(c, rows)
+	for _, s := range append(shapesAVX2, shape256{2, 1}) {
+		tileI8AVX2(c, s)
 	}
 }
+
+// The largest tiles of 256 bits. With AVX-VNNI every sum waits for itself, so that it takes twelve of them
+// to keep the multipliers busy: rows that are left are computed for three panels at a time.
+var (
+	shapesAVXVNNI = []shape256{{6, 1}, {2, 3}}
+	shapesAVX2    = []shape256{{6, 1}, {4, 1}}
+)
 
 // unrolled is how many steps of four k one turn of a tile's loop takes.
 const unrolled = 4
@@ -172,45 +179,49 @@ func loopI8AVX512(c *build.Context, f tileWords, acc []reg.VecVirtual, rows, pan
 	f.next(c, 32)
 }
 
-// tileI8AVXVNNI uses all sixteen registers: twelve sums, two of weights, two of activations.
-func tileI8AVXVNNI(c *build.Context, rows int) {
-	function(c, fmt.Sprintf("tileI8x%dx16AVXVNNI", rows), "func(t *[9]uint64)")
+func tileI8AVXVNNI(c *build.Context, s shape256) {
+	function(c, fmt.Sprintf("tileI8x%dx%dAVXVNNI", s.rows, 16*s.panels), "func(t *[9]uint64)")
 	f := loadTileWords(c)
-	start256(c, f, rows)
-	loopI8AVXVNNI(c, f, rows)
-	store256(c, f, rows)
+	s.start(c, f)
+	loopI8AVXVNNI(c, f, s)
+	s.store(c, f)
 }
 
-func loopI8AVXVNNI(c *build.Context, f tileWords, rows int) {
+// loopI8AVXVNNI keeps the activations of two rows in registers.
+func loopI8AVXVNNI(c *build.Context, f tileWords, s shape256) {
 	w := [2]reg.VecPhysical{reg.Y12, reg.Y13}
 	x := [2]reg.VecPhysical{reg.Y14, reg.Y15}
 	c.Label("loop")
 	for u := range unrolled {
-		for j := range w {
-			c.VMOVDQU(operand.Mem{Base: f.w, Disp: 64*u + 32*j}, w[j])
-		}
-		for r := range rows {
-			c.VPBROADCASTD(f.block(r/2, 8*u+4*(r%2)), x[r%2])
+		for p := range s.panels {
 			for j := range w {
-				c.VPDPBUSD(w[j], x[r%2], sum256(r, j))
+				c.VMOVDQU(f.panel(p, 64*u+32*j), w[j])
+			}
+			for r := range s.rows {
+				if p == 0 {
+					c.VPBROADCASTD(f.block(r/2, 8*u+4*(r%2)), x[r%2])
+				}
+				for j := range w {
+					c.VPDPBUSD(w[j], x[r%2], s.sum(r, 2*p+j))
+				}
 			}
 		}
 	}
 	f.next(c, 8)
 }
 
-func tileI8AVX2(c *build.Context, rows int) {
-	function(c, fmt.Sprintf("tileI8x%dx16AVX2", rows), "func(t *[9]uint64)")
+func tileI8AVX2(c *build.Context, s shape256) {
+	function(c, fmt.Sprintf("tileI8x%dx16AVX2", s.rows), "func(t *[9]uint64)")
 	f := loadTileWords(c)
-	start256(c, f, rows)
-	loopI8AVX2(c, f, rows)
-	store256(c, f, rows)
+	s.start(c, f)
+	loopI8AVX2(c, f, s)
+	s.store(c, f)
 }
 
 // loopI8AVX2 widens to 16 bits as loopI8AVX512 does. The even bytes of both columns come first, then the
 // odd ones, which are loaded again: with twelve sums there are registers for two vectors of words only,
 // and each number of the activations should be loaded once for both columns.
-func loopI8AVX2(c *build.Context, f tileWords, rows int) {
+func loopI8AVX2(c *build.Context, f tileWords, s shape256) {
 	words, product := [2]reg.VecPhysical{reg.Y12, reg.Y13}, [2]reg.VecPhysical{reg.Y14, reg.Y15}
 	c.Label("loop")
 	for u := range unrolled {
@@ -222,12 +233,12 @@ func loopI8AVX2(c *build.Context, f tileWords, rows int) {
 				}
 				c.VPSRAW(operand.Imm(8), words[j], words[j])
 			}
-			for r := range rows {
+			for r := range s.rows {
 				x := product[1]
 				c.VPBROADCASTD(f.block(r/2, 16*u+8*(r%2)+4*half), x)
 				for j := range words {
 					c.VPMADDWD(words[j], x, product[j])
-					c.VPADDD(product[j], sum256(r, j), sum256(r, j))
+					c.VPADDD(product[j], s.sum(r, j), s.sum(r, j))
 				}
 			}
 		}
@@ -235,28 +246,33 @@ func loopI8AVX2(c *build.Context, f tileWords, rows int) {
 	f.next(c, 16)
 }
 
-// sum256 is the register of columns 8j to 8j+7 of row r in a tile of two 256-bit columns.
-func sum256(r, j int) reg.VecPhysical {
-	return [...]reg.VecPhysical{reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7, reg.Y8, reg.Y9, reg.Y10, reg.Y11}[2*r+j]
+// A shape256 is that of a tile of 256-bit registers: twelve sums at most.
+type shape256 struct{ rows, panels int }
+
+func (s shape256) vectors() int { return 2 * s.panels } // of a row
+
+// sum is the register of columns 8j to 8j+7 of row r.
+func (s shape256) sum(r, j int) reg.VecPhysical {
+	return [...]reg.VecPhysical{reg.Y0, reg.Y1, reg.Y2, reg.Y3, reg.Y4, reg.Y5, reg.Y6, reg.Y7, reg.Y8, reg.Y9, reg.Y10, reg.Y11}[s.vectors()*r+j]
 }
 
-func start256(c *build.Context, f tileWords, rows int) {
-	for r := range rows {
-		for j := range 2 {
-			c.VMOVDQU(operand.Mem{Base: f.start, Disp: 32 * j}, sum256(r, j))
+func (s shape256) start(c *build.Context, f tileWords) {
+	for r := range s.rows {
+		for j := range s.vectors() {
+			c.VMOVDQU(operand.Mem{Base: f.start, Disp: 32 * j}, s.sum(r, j))
 		}
-		if r+1 < rows {
+		if r+1 < s.rows {
 			c.ADDQ(f.startStep, f.start)
 		}
 	}
 }
 
-func store256(c *build.Context, f tileWords, rows int) {
-	for r := range rows {
-		for j := range 2 {
-			c.VMOVDQU(sum256(r, j), operand.Mem{Base: f.sums, Disp: 32 * j})
+func (s shape256) store(c *build.Context, f tileWords) {
+	for r := range s.rows {
+		for j := range s.vectors() {
+			c.VMOVDQU(s.sum(r, j), operand.Mem{Base: f.sums, Disp: 32 * j})
 		}
-		if r+1 < rows {
+		if r+1 < s.rows {
 			c.ADDQ(f.sumsStep, f.sums)
 		}
 	}

@@ -16,9 +16,11 @@ func stripI8(c *build.Context) {
 	for _, to := range []string{"F32", "BF16", "Byte"} {
 		strip512(c, constants, to, "AVX512VNNI", loopI8AVX512VNNI)
 		strip512(c, constants, to, "AVX512", loopI8AVX512)
-		for _, rows := range []int{6, 4} {
-			strip256(c, constants, to, "AVXVNNI", rows, loopI8AVXVNNI)
-			strip256(c, constants, to, "AVX2", rows, loopI8AVX2)
+		for _, shape := range shapesAVXVNNI {
+			strip256(c, constants, to, "AVXVNNI", shape, loopI8AVXVNNI)
+		}
+		for _, shape := range shapesAVX2 {
+			strip256(c, constants, to, "AVX2", shape, loopI8AVX2)
 		}
 	}
 }
@@ -204,25 +206,25 @@ func converter512(s *strip, constants operand.Mem, to string) func(r, j int, y r
 	}
 }
 
-func strip256(c *build.Context, constants operand.Mem, to, level string, rows int, loop func(*build.Context, tileWords, int)) {
-	s := beginStrip(c, fmt.Sprintf("strip%sx%dx16%s", to, rows, level))
+func strip256(c *build.Context, constants operand.Mem, to, level string, shape shape256, loop func(*build.Context, tileWords, shape256)) {
+	s := beginStrip(c, fmt.Sprintf("strip%sx%dx%d%s", to, shape.rows, 16*shape.panels, level))
 	t := [4]reg.VecPhysical{reg.Y12, reg.Y13, reg.Y14, reg.Y15}
 	c.Label("tile")
 	start := s.field(stripStart)
-	for r := range rows {
-		for j := range 2 {
-			c.VMOVDQU(operand.Mem{Base: start, Disp: 32 * j}, sum256(r, j))
+	for r := range shape.rows {
+		for j := range shape.vectors() {
+			c.VMOVDQU(operand.Mem{Base: start, Disp: 32 * j}, shape.sum(r, j))
 		}
 	}
-	loop(c, s.tile(), rows)
+	loop(c, s.tile(), shape)
 
 	scales, offsets, biases := s.field(stripScale), s.field(stripOffset), s.field(stripBias)
-	for r := range rows {
+	for r := range shape.rows {
 		rowScale, rowOffset := t[0], t[1]
 		c.VBROADCASTSS(operand.Mem{Base: s.rowScale, Disp: 4 * r}, rowScale)
 		c.VBROADCASTSS(operand.Mem{Base: s.rowOffset, Disp: 4 * r}, rowOffset)
-		for j := range 2 {
-			y, inner := sum256(r, j), t[2+j]
+		for j := range shape.vectors() {
+			y, inner := shape.sum(r, j), t[2+j%2]
 			c.VCVTDQ2PS(y, y)
 			c.VMULPS(operand.Mem{Base: scales, Disp: 32 * j}, y, y)
 			c.VMOVUPS(operand.Mem{Base: biases, Disp: 32 * j}, inner)
@@ -233,13 +235,13 @@ func strip256(c *build.Context, constants operand.Mem, to, level string, rows in
 	zero := t[0]
 	c.VXORPS(zero, zero, zero)
 	s.activate(func() {
-		for i := range 2 * rows {
-			y := sum256(i/2, i%2)
+		for i := range shape.rows * shape.vectors() {
+			y := shape.sum(0, i)
 			c.VMAXPS(y, zero, y)
 		}
 	}, func() {
-		for i := range 2 * rows {
-			y, square, p := sum256(i/2, i%2), t[1], t[2+i%2]
+		for i := range shape.rows * shape.vectors() {
+			y, square, p := shape.sum(0, i), t[1], t[2+i%2]
 			c.VMULPS(y, y, square)
 			c.VMOVUPS(constant(constants, len(gelu)-1), p)
 			for i := len(gelu) - 2; i >= 0; i-- {
@@ -253,34 +255,39 @@ func strip256(c *build.Context, constants operand.Mem, to, level string, rows in
 	})
 	convert := converter256(s, constants, to, t)
 	c.MOVQ(s.dst, s.row)
-	for r := range rows {
-		convert(r, [2]vector{sum256(r, 0), sum256(r, 1)})
-		if r+1 < rows {
+	for r := range shape.rows {
+		for p := range shape.panels {
+			convert(r, p, [2]vector{shape.sum(r, 2*p), shape.sum(r, 2*p+1)})
+		}
+		if r+1 < shape.rows {
 			s.nextRow()
 		}
 	}
 	s.end()
 }
 
-// converter256 prepares what a type needs and returns what converts and stores the two vectors of row r.
-func converter256(s *strip, constants operand.Mem, to string, t [4]reg.VecPhysical) func(r int, y [2]vector) {
+// converter256 prepares what a type needs and returns what converts and stores the two vectors of row r
+// and panel p.
+func converter256(s *strip, constants operand.Mem, to string, t [4]reg.VecPhysical) func(r, p int, y [2]vector) {
 	c := s.c
 	switch to {
 	case "F32":
-		return func(_ int, y [2]vector) {
+		return func(_, p int, y [2]vector) {
 			for j := range y {
-				c.VMOVUPS(y[j], operand.Mem{Base: s.row, Disp: 32 * j})
+				c.VMOVUPS(y[j], operand.Mem{Base: s.row, Disp: 64*p + 32*j})
 			}
 		}
 	case "BF16":
-		return func(_ int, y [2]vector) { storeBF16AVX2(c, constants, s.row, y, [2]vector{t[0], t[1]}) }
+		return func(_, p int, y [2]vector) {
+			storeBF16AVX2(c, constants, operand.Mem{Base: s.row, Disp: 32 * p}, y, [2]vector{t[0], t[1]})
+		}
 	}
 	limits := s.field(stripLimits)
 	inverse, zeroPoint, low, high := t[0], t[1], t[2], t[3]
 	for i, v := range []reg.VecPhysical{zeroPoint, low, high} {
 		c.VBROADCASTSS(operand.Mem{Base: limits, Disp: 4 * i}, v)
 	}
-	return func(r int, y [2]vector) {
+	return func(r, p int, y [2]vector) {
 		c.VBROADCASTSS(operand.Mem{Base: s.inverse, Disp: 4 * r}, inverse)
 		for j := range y {
 			c.VFMADD213PS(zeroPoint, inverse, y[j])
@@ -288,6 +295,6 @@ func converter256(s *strip, constants operand.Mem, to string, t [4]reg.VecPhysic
 			c.VMINPS(high, y[j], y[j])
 			c.VCVTPS2DQ(y[j], y[j])
 		}
-		storeBytesAVX2(c, constants, s.row, y, inverse)
+		storeBytesAVX2(c, constants, operand.Mem{Base: s.row, Disp: 16 * p}, y, inverse)
 	}
 }
