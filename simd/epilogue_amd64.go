@@ -2,17 +2,39 @@
 
 package simd
 
-import "github.com/maida-ai/gomai/internal/cpu"
+import (
+	"unsafe"
+
+	"github.com/maida-ai/gomai/internal/cpu"
+)
 
 func runEpilogue(kind outputKind, t *epilogueTile, columns int) {
-	switch level := epilogueCode.Level(); {
-	case level == cpu.AVX512:
+	switch epilogueCode.Level() {
+	case cpu.AVX512:
 		runEpilogueAVX512(kind, t, (columns+panelColumns-1)/panelColumns)
-	case level == cpu.AVX2 && columns == panelColumns:
-		runEpilogueAVX2(kind, t)
-	default: // at AVX2 also the rest of the columns
+	case cpu.AVX2:
+		for j := 0; j < columns; j += panelColumns {
+			p := t.panel(kind, j/panelColumns)
+			if columns-j >= panelColumns {
+				runEpilogueAVX2(kind, &p)
+			} else {
+				epilogueGeneric(kind, &p, columns-j)
+			}
+		}
+	default:
 		epilogueGeneric(kind, t, columns)
 	}
+}
+
+// panel returns the tile of t's columns in its n-th panel.
+func (t *epilogueTile) panel(kind outputKind, n int) epilogueTile {
+	p := *t
+	p.scale = (*float32)(unsafe.Add(unsafe.Pointer(t.scale), n*4*panelColumns))
+	p.offset = (*float32)(unsafe.Add(unsafe.Pointer(t.offset), n*4*panelColumns))
+	p.bias = (*float32)(unsafe.Add(unsafe.Pointer(t.bias), n*4*panelColumns))
+	p.sums = (*int32)(unsafe.Add(unsafe.Pointer(t.sums), n*4*panelColumns))
+	p.dst = unsafe.Add(t.dst, n*outputBytes[kind]*panelColumns)
+	return p
 }
 
 func runEpilogueAVX512(kind outputKind, t *epilogueTile, panels int) {

@@ -5,8 +5,6 @@ import (
 	"math/rand/v2"
 	"testing"
 	"unsafe"
-
-	"github.com/maida-ai/gomai/internal/cpu"
 )
 
 // randomEpilogue returns one for a product, some of its coefficients left out.
@@ -148,14 +146,8 @@ func tileOfReals(kind outputKind, y []float32, a Activation, q *Quanta, limits [
 	o := output{kind: kind, n: len(y), e: &Epilogue{Scale: make([]float32, len(y)), Bias: y, Activation: a}, q: q, limits: limits}
 	o.dst = unsafe.Pointer(dst)
 	var sums [maxTileCols]int32
-	level := epilogueCode.Level()
-	for j := 0; j < len(y); {
-		columns := min(len(y)-j, maxTileCols)
-		if level == cpu.AVX2 {
-			columns = min(columns, panelColumns)
-		}
-		o.store(&sums[0], 0, j, 1, columns)
-		j += columns
+	for j := 0; j < len(y); j += maxTileCols {
+		o.store(&sums[0], 0, j, 1, min(len(y)-j, maxTileCols))
 	}
 }
 

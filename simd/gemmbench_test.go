@@ -262,3 +262,19 @@ func BenchmarkLongestGemmCall(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkQuantizePackF32U8(b *testing.B) {
+	const m, k = 128, 384
+	r := rand.New(rand.NewPCG(6, 6))
+	src, scale, offset := randomVector(r, m*k), make([]float32, m), make([]float32, m)
+	for _, l := range cpu.Levels() {
+		b.Run(fmt.Sprintf("%v/m=%d,k=%d", l, m, k), func(b *testing.B) {
+			defer cpu.Use(l, 0)()
+			dst := make([]uint8, PackedU8Size(m, k))
+			b.SetBytes(4 * m * k)
+			for b.Loop() {
+				QuantizePackF32U8(dst, scale, offset, src, m, k)
+			}
+		})
+	}
+}
