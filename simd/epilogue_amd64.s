@@ -124,7 +124,23 @@ DATA epilogueConstants<>+464(SB)/4, $0x00ff00ff
 DATA epilogueConstants<>+468(SB)/4, $0x00ff00ff
 DATA epilogueConstants<>+472(SB)/4, $0x00ff00ff
 DATA epilogueConstants<>+476(SB)/4, $0x00ff00ff
-GLOBL epilogueConstants<>(SB), RODATA|NOPTR, $480
+DATA epilogueConstants<>+480(SB)/4, $0x00030001
+DATA epilogueConstants<>+484(SB)/4, $0x00070005
+DATA epilogueConstants<>+488(SB)/4, $0x000b0009
+DATA epilogueConstants<>+492(SB)/4, $0x000f000d
+DATA epilogueConstants<>+496(SB)/4, $0x00130011
+DATA epilogueConstants<>+500(SB)/4, $0x00170015
+DATA epilogueConstants<>+504(SB)/4, $0x001b0019
+DATA epilogueConstants<>+508(SB)/4, $0x001f001d
+DATA epilogueConstants<>+512(SB)/4, $0x00230021
+DATA epilogueConstants<>+516(SB)/4, $0x00270025
+DATA epilogueConstants<>+520(SB)/4, $0x002b0029
+DATA epilogueConstants<>+524(SB)/4, $0x002f002d
+DATA epilogueConstants<>+528(SB)/4, $0x00330031
+DATA epilogueConstants<>+532(SB)/4, $0x00370035
+DATA epilogueConstants<>+536(SB)/4, $0x003b0039
+DATA epilogueConstants<>+540(SB)/4, $0x003f003d
+GLOBL epilogueConstants<>(SB), RODATA|NOPTR, $544
 
 // func epilogueF32x48AVX512(t *[17]uint64)
 // Requires: AVX, AVX512F, BMI2

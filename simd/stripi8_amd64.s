@@ -124,7 +124,23 @@ DATA epilogueConstants<>+464(SB)/4, $0x00ff00ff
 DATA epilogueConstants<>+468(SB)/4, $0x00ff00ff
 DATA epilogueConstants<>+472(SB)/4, $0x00ff00ff
 DATA epilogueConstants<>+476(SB)/4, $0x00ff00ff
-GLOBL epilogueConstants<>(SB), RODATA|NOPTR, $480
+DATA epilogueConstants<>+480(SB)/4, $0x00030001
+DATA epilogueConstants<>+484(SB)/4, $0x00070005
+DATA epilogueConstants<>+488(SB)/4, $0x000b0009
+DATA epilogueConstants<>+492(SB)/4, $0x000f000d
+DATA epilogueConstants<>+496(SB)/4, $0x00130011
+DATA epilogueConstants<>+500(SB)/4, $0x00170015
+DATA epilogueConstants<>+504(SB)/4, $0x001b0019
+DATA epilogueConstants<>+508(SB)/4, $0x001f001d
+DATA epilogueConstants<>+512(SB)/4, $0x00230021
+DATA epilogueConstants<>+516(SB)/4, $0x00270025
+DATA epilogueConstants<>+520(SB)/4, $0x002b0029
+DATA epilogueConstants<>+524(SB)/4, $0x002f002d
+DATA epilogueConstants<>+528(SB)/4, $0x00330031
+DATA epilogueConstants<>+532(SB)/4, $0x00370035
+DATA epilogueConstants<>+536(SB)/4, $0x003b0039
+DATA epilogueConstants<>+540(SB)/4, $0x003f003d
+GLOBL epilogueConstants<>(SB), RODATA|NOPTR, $544
 
 // func stripF32x8x48AVX512VNNI(s *[21]uint64)
 // Requires: AVX, AVX512F, AVX512VNNI
@@ -3803,7 +3819,7 @@ convert:
 	RET
 
 // func stripBF16x8x48AVX512VNNI(s *[21]uint64)
-// Requires: AVX, AVX512F, AVX512VNNI
+// Requires: AVX, AVX512BW, AVX512F, AVX512VNNI
 TEXT ·stripBF16x8x48AVX512VNNI(SB), NOSPLIT|NOFRAME, $0-8
 	MOVQ s+0(FP), AX
 	MOVQ (AX), DX
@@ -4492,30 +4508,29 @@ gelu:
 	VMULPS           Z25, Z23, Z23
 
 convert:
+	VMOVDQU32   epilogueConstants<>+480(SB), Z24
 	VCMPPS      $0x03, Z0, Z0, K1
-	VPSRLD      $0x10, Z0, Z24
-	VPANDD.BCST epilogueConstants<>+352(SB), Z24, Z24
-	VPADDD.BCST epilogueConstants<>+384(SB), Z24, Z24
-	VPADDD      Z24, Z0, Z24
-	VPORD.BCST  epilogueConstants<>+416(SB), Z0, K1, Z24
-	VPSRLD      $0x10, Z24, Z24
-	VPMOVDW     Z24, (CX)
+	VPSRLD      $0x10, Z0, Z25
+	VPANDD.BCST epilogueConstants<>+352(SB), Z25, Z25
+	VPADDD.BCST epilogueConstants<>+384(SB), Z25, Z25
+	VPADDD      Z25, Z0, Z25
+	VPORD.BCST  epilogueConstants<>+416(SB), Z0, K1, Z25
 	VCMPPS      $0x03, Z1, Z1, K1
 	VPSRLD      $0x10, Z1, Z0
 	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
 	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
 	VPADDD      Z0, Z1, Z0
 	VPORD.BCST  epilogueConstants<>+416(SB), Z1, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 32(CX)
 	VCMPPS      $0x03, Z2, Z2, K1
-	VPSRLD      $0x10, Z2, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z2, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z2, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 64(CX)
+	VPSRLD      $0x10, Z2, Z1
+	VPANDD.BCST epilogueConstants<>+352(SB), Z1, Z1
+	VPADDD.BCST epilogueConstants<>+384(SB), Z1, Z1
+	VPADDD      Z1, Z2, Z1
+	VPORD.BCST  epilogueConstants<>+416(SB), Z2, K1, Z1
+	VPERMT2W    Z0, Z24, Z25
+	VMOVDQU32   Z25, (CX)
+	VPSRLD      $0x10, Z1, Z1
+	VPMOVDW     Z1, 64(CX)
 	ADDQ        R9, CX
 	VCMPPS      $0x03, Z3, Z3, K1
 	VPSRLD      $0x10, Z3, Z0
@@ -4523,24 +4538,22 @@ convert:
 	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
 	VPADDD      Z0, Z3, Z0
 	VPORD.BCST  epilogueConstants<>+416(SB), Z3, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, (CX)
 	VCMPPS      $0x03, Z4, Z4, K1
-	VPSRLD      $0x10, Z4, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z4, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z4, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 32(CX)
+	VPSRLD      $0x10, Z4, Z1
+	VPANDD.BCST epilogueConstants<>+352(SB), Z1, Z1
+	VPADDD.BCST epilogueConstants<>+384(SB), Z1, Z1
+	VPADDD      Z1, Z4, Z1
+	VPORD.BCST  epilogueConstants<>+416(SB), Z4, K1, Z1
 	VCMPPS      $0x03, Z5, Z5, K1
-	VPSRLD      $0x10, Z5, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z5, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z5, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 64(CX)
+	VPSRLD      $0x10, Z5, Z2
+	VPANDD.BCST epilogueConstants<>+352(SB), Z2, Z2
+	VPADDD.BCST epilogueConstants<>+384(SB), Z2, Z2
+	VPADDD      Z2, Z5, Z2
+	VPORD.BCST  epilogueConstants<>+416(SB), Z5, K1, Z2
+	VPERMT2W    Z1, Z24, Z0
+	VMOVDQU32   Z0, (CX)
+	VPSRLD      $0x10, Z2, Z2
+	VPMOVDW     Z2, 64(CX)
 	ADDQ        R9, CX
 	VCMPPS      $0x03, Z6, Z6, K1
 	VPSRLD      $0x10, Z6, Z0
@@ -4548,24 +4561,22 @@ convert:
 	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
 	VPADDD      Z0, Z6, Z0
 	VPORD.BCST  epilogueConstants<>+416(SB), Z6, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, (CX)
 	VCMPPS      $0x03, Z7, Z7, K1
-	VPSRLD      $0x10, Z7, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z7, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z7, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 32(CX)
+	VPSRLD      $0x10, Z7, Z1
+	VPANDD.BCST epilogueConstants<>+352(SB), Z1, Z1
+	VPADDD.BCST epilogueConstants<>+384(SB), Z1, Z1
+	VPADDD      Z1, Z7, Z1
+	VPORD.BCST  epilogueConstants<>+416(SB), Z7, K1, Z1
 	VCMPPS      $0x03, Z8, Z8, K1
-	VPSRLD      $0x10, Z8, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z8, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z8, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 64(CX)
+	VPSRLD      $0x10, Z8, Z2
+	VPANDD.BCST epilogueConstants<>+352(SB), Z2, Z2
+	VPADDD.BCST epilogueConstants<>+384(SB), Z2, Z2
+	VPADDD      Z2, Z8, Z2
+	VPORD.BCST  epilogueConstants<>+416(SB), Z8, K1, Z2
+	VPERMT2W    Z1, Z24, Z0
+	VMOVDQU32   Z0, (CX)
+	VPSRLD      $0x10, Z2, Z2
+	VPMOVDW     Z2, 64(CX)
 	ADDQ        R9, CX
 	VCMPPS      $0x03, Z9, Z9, K1
 	VPSRLD      $0x10, Z9, Z0
@@ -4573,24 +4584,22 @@ convert:
 	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
 	VPADDD      Z0, Z9, Z0
 	VPORD.BCST  epilogueConstants<>+416(SB), Z9, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, (CX)
 	VCMPPS      $0x03, Z10, Z10, K1
-	VPSRLD      $0x10, Z10, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z10, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z10, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 32(CX)
+	VPSRLD      $0x10, Z10, Z1
+	VPANDD.BCST epilogueConstants<>+352(SB), Z1, Z1
+	VPADDD.BCST epilogueConstants<>+384(SB), Z1, Z1
+	VPADDD      Z1, Z10, Z1
+	VPORD.BCST  epilogueConstants<>+416(SB), Z10, K1, Z1
 	VCMPPS      $0x03, Z11, Z11, K1
-	VPSRLD      $0x10, Z11, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z11, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z11, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 64(CX)
+	VPSRLD      $0x10, Z11, Z2
+	VPANDD.BCST epilogueConstants<>+352(SB), Z2, Z2
+	VPADDD.BCST epilogueConstants<>+384(SB), Z2, Z2
+	VPADDD      Z2, Z11, Z2
+	VPORD.BCST  epilogueConstants<>+416(SB), Z11, K1, Z2
+	VPERMT2W    Z1, Z24, Z0
+	VMOVDQU32   Z0, (CX)
+	VPSRLD      $0x10, Z2, Z2
+	VPMOVDW     Z2, 64(CX)
 	ADDQ        R9, CX
 	VCMPPS      $0x03, Z12, Z12, K1
 	VPSRLD      $0x10, Z12, Z0
@@ -4598,24 +4607,22 @@ convert:
 	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
 	VPADDD      Z0, Z12, Z0
 	VPORD.BCST  epilogueConstants<>+416(SB), Z12, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, (CX)
 	VCMPPS      $0x03, Z13, Z13, K1
-	VPSRLD      $0x10, Z13, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z13, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z13, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 32(CX)
+	VPSRLD      $0x10, Z13, Z1
+	VPANDD.BCST epilogueConstants<>+352(SB), Z1, Z1
+	VPADDD.BCST epilogueConstants<>+384(SB), Z1, Z1
+	VPADDD      Z1, Z13, Z1
+	VPORD.BCST  epilogueConstants<>+416(SB), Z13, K1, Z1
 	VCMPPS      $0x03, Z14, Z14, K1
-	VPSRLD      $0x10, Z14, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z14, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z14, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 64(CX)
+	VPSRLD      $0x10, Z14, Z2
+	VPANDD.BCST epilogueConstants<>+352(SB), Z2, Z2
+	VPADDD.BCST epilogueConstants<>+384(SB), Z2, Z2
+	VPADDD      Z2, Z14, Z2
+	VPORD.BCST  epilogueConstants<>+416(SB), Z14, K1, Z2
+	VPERMT2W    Z1, Z24, Z0
+	VMOVDQU32   Z0, (CX)
+	VPSRLD      $0x10, Z2, Z2
+	VPMOVDW     Z2, 64(CX)
 	ADDQ        R9, CX
 	VCMPPS      $0x03, Z15, Z15, K1
 	VPSRLD      $0x10, Z15, Z0
@@ -4623,24 +4630,22 @@ convert:
 	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
 	VPADDD      Z0, Z15, Z0
 	VPORD.BCST  epilogueConstants<>+416(SB), Z15, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, (CX)
 	VCMPPS      $0x03, Z16, Z16, K1
-	VPSRLD      $0x10, Z16, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z16, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z16, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 32(CX)
+	VPSRLD      $0x10, Z16, Z1
+	VPANDD.BCST epilogueConstants<>+352(SB), Z1, Z1
+	VPADDD.BCST epilogueConstants<>+384(SB), Z1, Z1
+	VPADDD      Z1, Z16, Z1
+	VPORD.BCST  epilogueConstants<>+416(SB), Z16, K1, Z1
 	VCMPPS      $0x03, Z17, Z17, K1
-	VPSRLD      $0x10, Z17, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z17, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z17, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 64(CX)
+	VPSRLD      $0x10, Z17, Z2
+	VPANDD.BCST epilogueConstants<>+352(SB), Z2, Z2
+	VPADDD.BCST epilogueConstants<>+384(SB), Z2, Z2
+	VPADDD      Z2, Z17, Z2
+	VPORD.BCST  epilogueConstants<>+416(SB), Z17, K1, Z2
+	VPERMT2W    Z1, Z24, Z0
+	VMOVDQU32   Z0, (CX)
+	VPSRLD      $0x10, Z2, Z2
+	VPMOVDW     Z2, 64(CX)
 	ADDQ        R9, CX
 	VCMPPS      $0x03, Z18, Z18, K1
 	VPSRLD      $0x10, Z18, Z0
@@ -4648,24 +4653,22 @@ convert:
 	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
 	VPADDD      Z0, Z18, Z0
 	VPORD.BCST  epilogueConstants<>+416(SB), Z18, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, (CX)
 	VCMPPS      $0x03, Z19, Z19, K1
-	VPSRLD      $0x10, Z19, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z19, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z19, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 32(CX)
+	VPSRLD      $0x10, Z19, Z1
+	VPANDD.BCST epilogueConstants<>+352(SB), Z1, Z1
+	VPADDD.BCST epilogueConstants<>+384(SB), Z1, Z1
+	VPADDD      Z1, Z19, Z1
+	VPORD.BCST  epilogueConstants<>+416(SB), Z19, K1, Z1
 	VCMPPS      $0x03, Z20, Z20, K1
-	VPSRLD      $0x10, Z20, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z20, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z20, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 64(CX)
+	VPSRLD      $0x10, Z20, Z2
+	VPANDD.BCST epilogueConstants<>+352(SB), Z2, Z2
+	VPADDD.BCST epilogueConstants<>+384(SB), Z2, Z2
+	VPADDD      Z2, Z20, Z2
+	VPORD.BCST  epilogueConstants<>+416(SB), Z20, K1, Z2
+	VPERMT2W    Z1, Z24, Z0
+	VMOVDQU32   Z0, (CX)
+	VPSRLD      $0x10, Z2, Z2
+	VPMOVDW     Z2, 64(CX)
 	ADDQ        R9, CX
 	VCMPPS      $0x03, Z21, Z21, K1
 	VPSRLD      $0x10, Z21, Z0
@@ -4673,24 +4676,22 @@ convert:
 	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
 	VPADDD      Z0, Z21, Z0
 	VPORD.BCST  epilogueConstants<>+416(SB), Z21, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, (CX)
 	VCMPPS      $0x03, Z22, Z22, K1
-	VPSRLD      $0x10, Z22, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z22, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z22, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 32(CX)
+	VPSRLD      $0x10, Z22, Z1
+	VPANDD.BCST epilogueConstants<>+352(SB), Z1, Z1
+	VPADDD.BCST epilogueConstants<>+384(SB), Z1, Z1
+	VPADDD      Z1, Z22, Z1
+	VPORD.BCST  epilogueConstants<>+416(SB), Z22, K1, Z1
 	VCMPPS      $0x03, Z23, Z23, K1
-	VPSRLD      $0x10, Z23, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z23, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z23, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 64(CX)
+	VPSRLD      $0x10, Z23, Z2
+	VPANDD.BCST epilogueConstants<>+352(SB), Z2, Z2
+	VPADDD.BCST epilogueConstants<>+384(SB), Z2, Z2
+	VPADDD      Z2, Z23, Z2
+	VPORD.BCST  epilogueConstants<>+416(SB), Z23, K1, Z2
+	VPERMT2W    Z1, Z24, Z0
+	VMOVDQU32   Z0, (CX)
+	VPSRLD      $0x10, Z2, Z2
+	VPMOVDW     Z2, 64(CX)
 	LEAQ        (CX)(R9*1), CX
 	ADDQ        16(AX), DX
 	ADDQ        96(AX), BX
@@ -5759,30 +5760,29 @@ gelu:
 	VMULPS           Z25, Z23, Z23
 
 convert:
+	VMOVDQU32   epilogueConstants<>+480(SB), Z24
 	VCMPPS      $0x03, Z0, Z0, K1
-	VPSRLD      $0x10, Z0, Z24
-	VPANDD.BCST epilogueConstants<>+352(SB), Z24, Z24
-	VPADDD.BCST epilogueConstants<>+384(SB), Z24, Z24
-	VPADDD      Z24, Z0, Z24
-	VPORD.BCST  epilogueConstants<>+416(SB), Z0, K1, Z24
-	VPSRLD      $0x10, Z24, Z24
-	VPMOVDW     Z24, (CX)
+	VPSRLD      $0x10, Z0, Z25
+	VPANDD.BCST epilogueConstants<>+352(SB), Z25, Z25
+	VPADDD.BCST epilogueConstants<>+384(SB), Z25, Z25
+	VPADDD      Z25, Z0, Z25
+	VPORD.BCST  epilogueConstants<>+416(SB), Z0, K1, Z25
 	VCMPPS      $0x03, Z1, Z1, K1
 	VPSRLD      $0x10, Z1, Z0
 	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
 	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
 	VPADDD      Z0, Z1, Z0
 	VPORD.BCST  epilogueConstants<>+416(SB), Z1, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 32(CX)
 	VCMPPS      $0x03, Z2, Z2, K1
-	VPSRLD      $0x10, Z2, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z2, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z2, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 64(CX)
+	VPSRLD      $0x10, Z2, Z1
+	VPANDD.BCST epilogueConstants<>+352(SB), Z1, Z1
+	VPADDD.BCST epilogueConstants<>+384(SB), Z1, Z1
+	VPADDD      Z1, Z2, Z1
+	VPORD.BCST  epilogueConstants<>+416(SB), Z2, K1, Z1
+	VPERMT2W    Z0, Z24, Z25
+	VMOVDQU32   Z25, (CX)
+	VPSRLD      $0x10, Z1, Z1
+	VPMOVDW     Z1, 64(CX)
 	ADDQ        R9, CX
 	VCMPPS      $0x03, Z3, Z3, K1
 	VPSRLD      $0x10, Z3, Z0
@@ -5790,24 +5790,22 @@ convert:
 	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
 	VPADDD      Z0, Z3, Z0
 	VPORD.BCST  epilogueConstants<>+416(SB), Z3, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, (CX)
 	VCMPPS      $0x03, Z4, Z4, K1
-	VPSRLD      $0x10, Z4, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z4, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z4, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 32(CX)
+	VPSRLD      $0x10, Z4, Z1
+	VPANDD.BCST epilogueConstants<>+352(SB), Z1, Z1
+	VPADDD.BCST epilogueConstants<>+384(SB), Z1, Z1
+	VPADDD      Z1, Z4, Z1
+	VPORD.BCST  epilogueConstants<>+416(SB), Z4, K1, Z1
 	VCMPPS      $0x03, Z5, Z5, K1
-	VPSRLD      $0x10, Z5, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z5, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z5, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 64(CX)
+	VPSRLD      $0x10, Z5, Z2
+	VPANDD.BCST epilogueConstants<>+352(SB), Z2, Z2
+	VPADDD.BCST epilogueConstants<>+384(SB), Z2, Z2
+	VPADDD      Z2, Z5, Z2
+	VPORD.BCST  epilogueConstants<>+416(SB), Z5, K1, Z2
+	VPERMT2W    Z1, Z24, Z0
+	VMOVDQU32   Z0, (CX)
+	VPSRLD      $0x10, Z2, Z2
+	VPMOVDW     Z2, 64(CX)
 	ADDQ        R9, CX
 	VCMPPS      $0x03, Z6, Z6, K1
 	VPSRLD      $0x10, Z6, Z0
@@ -5815,24 +5813,22 @@ convert:
 	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
 	VPADDD      Z0, Z6, Z0
 	VPORD.BCST  epilogueConstants<>+416(SB), Z6, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, (CX)
 	VCMPPS      $0x03, Z7, Z7, K1
-	VPSRLD      $0x10, Z7, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z7, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z7, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 32(CX)
+	VPSRLD      $0x10, Z7, Z1
+	VPANDD.BCST epilogueConstants<>+352(SB), Z1, Z1
+	VPADDD.BCST epilogueConstants<>+384(SB), Z1, Z1
+	VPADDD      Z1, Z7, Z1
+	VPORD.BCST  epilogueConstants<>+416(SB), Z7, K1, Z1
 	VCMPPS      $0x03, Z8, Z8, K1
-	VPSRLD      $0x10, Z8, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z8, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z8, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 64(CX)
+	VPSRLD      $0x10, Z8, Z2
+	VPANDD.BCST epilogueConstants<>+352(SB), Z2, Z2
+	VPADDD.BCST epilogueConstants<>+384(SB), Z2, Z2
+	VPADDD      Z2, Z8, Z2
+	VPORD.BCST  epilogueConstants<>+416(SB), Z8, K1, Z2
+	VPERMT2W    Z1, Z24, Z0
+	VMOVDQU32   Z0, (CX)
+	VPSRLD      $0x10, Z2, Z2
+	VPMOVDW     Z2, 64(CX)
 	ADDQ        R9, CX
 	VCMPPS      $0x03, Z9, Z9, K1
 	VPSRLD      $0x10, Z9, Z0
@@ -5840,24 +5836,22 @@ convert:
 	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
 	VPADDD      Z0, Z9, Z0
 	VPORD.BCST  epilogueConstants<>+416(SB), Z9, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, (CX)
 	VCMPPS      $0x03, Z10, Z10, K1
-	VPSRLD      $0x10, Z10, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z10, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z10, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 32(CX)
+	VPSRLD      $0x10, Z10, Z1
+	VPANDD.BCST epilogueConstants<>+352(SB), Z1, Z1
+	VPADDD.BCST epilogueConstants<>+384(SB), Z1, Z1
+	VPADDD      Z1, Z10, Z1
+	VPORD.BCST  epilogueConstants<>+416(SB), Z10, K1, Z1
 	VCMPPS      $0x03, Z11, Z11, K1
-	VPSRLD      $0x10, Z11, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z11, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z11, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 64(CX)
+	VPSRLD      $0x10, Z11, Z2
+	VPANDD.BCST epilogueConstants<>+352(SB), Z2, Z2
+	VPADDD.BCST epilogueConstants<>+384(SB), Z2, Z2
+	VPADDD      Z2, Z11, Z2
+	VPORD.BCST  epilogueConstants<>+416(SB), Z11, K1, Z2
+	VPERMT2W    Z1, Z24, Z0
+	VMOVDQU32   Z0, (CX)
+	VPSRLD      $0x10, Z2, Z2
+	VPMOVDW     Z2, 64(CX)
 	ADDQ        R9, CX
 	VCMPPS      $0x03, Z12, Z12, K1
 	VPSRLD      $0x10, Z12, Z0
@@ -5865,24 +5859,22 @@ convert:
 	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
 	VPADDD      Z0, Z12, Z0
 	VPORD.BCST  epilogueConstants<>+416(SB), Z12, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, (CX)
 	VCMPPS      $0x03, Z13, Z13, K1
-	VPSRLD      $0x10, Z13, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z13, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z13, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 32(CX)
+	VPSRLD      $0x10, Z13, Z1
+	VPANDD.BCST epilogueConstants<>+352(SB), Z1, Z1
+	VPADDD.BCST epilogueConstants<>+384(SB), Z1, Z1
+	VPADDD      Z1, Z13, Z1
+	VPORD.BCST  epilogueConstants<>+416(SB), Z13, K1, Z1
 	VCMPPS      $0x03, Z14, Z14, K1
-	VPSRLD      $0x10, Z14, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z14, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z14, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 64(CX)
+	VPSRLD      $0x10, Z14, Z2
+	VPANDD.BCST epilogueConstants<>+352(SB), Z2, Z2
+	VPADDD.BCST epilogueConstants<>+384(SB), Z2, Z2
+	VPADDD      Z2, Z14, Z2
+	VPORD.BCST  epilogueConstants<>+416(SB), Z14, K1, Z2
+	VPERMT2W    Z1, Z24, Z0
+	VMOVDQU32   Z0, (CX)
+	VPSRLD      $0x10, Z2, Z2
+	VPMOVDW     Z2, 64(CX)
 	ADDQ        R9, CX
 	VCMPPS      $0x03, Z15, Z15, K1
 	VPSRLD      $0x10, Z15, Z0
@@ -5890,24 +5882,22 @@ convert:
 	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
 	VPADDD      Z0, Z15, Z0
 	VPORD.BCST  epilogueConstants<>+416(SB), Z15, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, (CX)
 	VCMPPS      $0x03, Z16, Z16, K1
-	VPSRLD      $0x10, Z16, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z16, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z16, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 32(CX)
+	VPSRLD      $0x10, Z16, Z1
+	VPANDD.BCST epilogueConstants<>+352(SB), Z1, Z1
+	VPADDD.BCST epilogueConstants<>+384(SB), Z1, Z1
+	VPADDD      Z1, Z16, Z1
+	VPORD.BCST  epilogueConstants<>+416(SB), Z16, K1, Z1
 	VCMPPS      $0x03, Z17, Z17, K1
-	VPSRLD      $0x10, Z17, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z17, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z17, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 64(CX)
+	VPSRLD      $0x10, Z17, Z2
+	VPANDD.BCST epilogueConstants<>+352(SB), Z2, Z2
+	VPADDD.BCST epilogueConstants<>+384(SB), Z2, Z2
+	VPADDD      Z2, Z17, Z2
+	VPORD.BCST  epilogueConstants<>+416(SB), Z17, K1, Z2
+	VPERMT2W    Z1, Z24, Z0
+	VMOVDQU32   Z0, (CX)
+	VPSRLD      $0x10, Z2, Z2
+	VPMOVDW     Z2, 64(CX)
 	ADDQ        R9, CX
 	VCMPPS      $0x03, Z18, Z18, K1
 	VPSRLD      $0x10, Z18, Z0
@@ -5915,24 +5905,22 @@ convert:
 	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
 	VPADDD      Z0, Z18, Z0
 	VPORD.BCST  epilogueConstants<>+416(SB), Z18, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, (CX)
 	VCMPPS      $0x03, Z19, Z19, K1
-	VPSRLD      $0x10, Z19, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z19, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z19, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 32(CX)
+	VPSRLD      $0x10, Z19, Z1
+	VPANDD.BCST epilogueConstants<>+352(SB), Z1, Z1
+	VPADDD.BCST epilogueConstants<>+384(SB), Z1, Z1
+	VPADDD      Z1, Z19, Z1
+	VPORD.BCST  epilogueConstants<>+416(SB), Z19, K1, Z1
 	VCMPPS      $0x03, Z20, Z20, K1
-	VPSRLD      $0x10, Z20, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z20, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z20, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 64(CX)
+	VPSRLD      $0x10, Z20, Z2
+	VPANDD.BCST epilogueConstants<>+352(SB), Z2, Z2
+	VPADDD.BCST epilogueConstants<>+384(SB), Z2, Z2
+	VPADDD      Z2, Z20, Z2
+	VPORD.BCST  epilogueConstants<>+416(SB), Z20, K1, Z2
+	VPERMT2W    Z1, Z24, Z0
+	VMOVDQU32   Z0, (CX)
+	VPSRLD      $0x10, Z2, Z2
+	VPMOVDW     Z2, 64(CX)
 	ADDQ        R9, CX
 	VCMPPS      $0x03, Z21, Z21, K1
 	VPSRLD      $0x10, Z21, Z0
@@ -5940,24 +5928,22 @@ convert:
 	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
 	VPADDD      Z0, Z21, Z0
 	VPORD.BCST  epilogueConstants<>+416(SB), Z21, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, (CX)
 	VCMPPS      $0x03, Z22, Z22, K1
-	VPSRLD      $0x10, Z22, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z22, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z22, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 32(CX)
+	VPSRLD      $0x10, Z22, Z1
+	VPANDD.BCST epilogueConstants<>+352(SB), Z1, Z1
+	VPADDD.BCST epilogueConstants<>+384(SB), Z1, Z1
+	VPADDD      Z1, Z22, Z1
+	VPORD.BCST  epilogueConstants<>+416(SB), Z22, K1, Z1
 	VCMPPS      $0x03, Z23, Z23, K1
-	VPSRLD      $0x10, Z23, Z0
-	VPANDD.BCST epilogueConstants<>+352(SB), Z0, Z0
-	VPADDD.BCST epilogueConstants<>+384(SB), Z0, Z0
-	VPADDD      Z0, Z23, Z0
-	VPORD.BCST  epilogueConstants<>+416(SB), Z23, K1, Z0
-	VPSRLD      $0x10, Z0, Z0
-	VPMOVDW     Z0, 64(CX)
+	VPSRLD      $0x10, Z23, Z2
+	VPANDD.BCST epilogueConstants<>+352(SB), Z2, Z2
+	VPADDD.BCST epilogueConstants<>+384(SB), Z2, Z2
+	VPADDD      Z2, Z23, Z2
+	VPORD.BCST  epilogueConstants<>+416(SB), Z23, K1, Z2
+	VPERMT2W    Z1, Z24, Z0
+	VMOVDQU32   Z0, (CX)
+	VPSRLD      $0x10, Z2, Z2
+	VPMOVDW     Z2, 64(CX)
 	LEAQ        (CX)(R9*1), CX
 	ADDQ        16(AX), DX
 	ADDQ        96(AX), BX

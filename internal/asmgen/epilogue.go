@@ -29,7 +29,8 @@ var gelu = [9]float32{
 }
 
 // epilogueConstants makes a table of vectors of eight equal numbers: gelu, then 0.5, 1, and the integers
-// that rounding to bfloat16 and storing bytes take.
+// that rounding to bfloat16 and storing bytes take, and at the end the places of the odd words of two vectors
+// of 512 bits.
 func epilogueConstants(c *build.Context) operand.Mem {
 	words := make([]uint32, 0, 16)
 	for _, v := range append(gelu[:], 0.5, 1) {
@@ -43,6 +44,9 @@ func epilogueConstants(c *build.Context) operand.Mem {
 			c.AddDatum(32*i+4*lane, operand.U32(w))
 		}
 	}
+	for pair := range 16 {
+		c.AddDatum(32*len(words)+4*pair, operand.U32(4*pair+1|(4*pair+3)<<16))
+	}
 	return table
 }
 
@@ -54,6 +58,7 @@ const (
 	constBelowHalf
 	constQuiet
 	constLowBytes
+	constOddWords
 )
 
 func constant(table operand.Mem, i int) operand.Mem { return table.Offset(32 * i) }
@@ -211,14 +216,14 @@ func storerAVX512(c *build.Context, f *epilogueWords, constants operand.Mem, to 
 	case "BF16":
 		nan := c.K()
 		return func(j int, y reg.VecVirtual, mask reg.Register) {
-			roundTileBF16(c, constants, y, t, nan, func(t reg.VecVirtual) {
-				m := operand.Mem{Base: f.dst, Disp: 32 * j}
-				if mask == nil {
-					c.VPMOVDW(t, m)
-					return
-				}
-				c.VPMOVDW(t, mask, m)
-			})
+			roundTileBF16(c, constants, y, t, nan)
+			c.VPSRLD(operand.Imm(16), t, t)
+			m := operand.Mem{Base: f.dst, Disp: 32 * j}
+			if mask == nil {
+				c.VPMOVDW(t, m)
+				return
+			}
+			c.VPMOVDW(t, mask, m)
 		}
 	}
 	zeroPoint, low, high := c.ZMM(), c.ZMM(), c.ZMM()
@@ -240,17 +245,15 @@ func storerAVX512(c *build.Context, f *epilogueWords, constants operand.Mem, to 
 	}
 }
 
-// roundTileBF16 rounds y to bfloat16 in t, to the nearest, ties to even, and has it stored. A NaN keeps its
-// upper bits and becomes quiet.
-func roundTileBF16(c *build.Context, constants operand.Mem, y, t reg.VecVirtual, nan reg.Register, store func(t reg.VecVirtual)) {
+// roundTileBF16 leaves y rounded to bfloat16, to the nearest, ties to even, in the upper halves of t. A NaN
+// keeps its upper bits and becomes quiet.
+func roundTileBF16(c *build.Context, constants operand.Mem, y, t reg.VecVirtual, nan reg.Register) {
 	c.VCMPPS(operand.Imm(3), y, y, nan)
 	c.VPSRLD(operand.Imm(16), y, t)
 	c.VPANDD_BCST(constant(constants, constBit), t, t)
 	c.VPADDD_BCST(constant(constants, constBelowHalf), t, t)
 	c.VPADDD(t, y, t)
 	c.VPORD_BCST(constant(constants, constQuiet), y, nan, t)
-	c.VPSRLD(operand.Imm(16), t, t)
-	store(t)
 }
 
 // epilogueAVX2 writes an epilogue of one whole panel.

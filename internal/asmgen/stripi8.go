@@ -170,9 +170,7 @@ func strip512(c *build.Context, constants operand.Mem, to, level string, loop fu
 	convert := converter512(s, constants, to)
 	c.MOVQ(s.dst, s.row)
 	for r := range rows {
-		for j := range panels {
-			convert(r, j, acc[r*panels+j])
-		}
+		convert(r, acc[r*panels:][:panels])
 		if r+1 < rows {
 			s.nextRow()
 		}
@@ -180,16 +178,28 @@ func strip512(c *build.Context, constants operand.Mem, to, level string, loop fu
 	s.end()
 }
 
-// converter512 prepares what a type needs and returns what converts and stores the vector of row r and
-// panel j.
-func converter512(s *strip, constants operand.Mem, to string) func(r, j int, y reg.VecVirtual) {
+// converter512 prepares what a type needs and returns what converts and stores the three vectors of row r.
+func converter512(s *strip, constants operand.Mem, to string) func(r int, y []reg.VecVirtual) {
 	c := s.c
 	switch to {
 	case "F32":
-		return func(_, j int, y reg.VecVirtual) { c.VMOVUPS(y, operand.Mem{Base: s.row, Disp: 64 * j}) }
+		return func(_ int, y []reg.VecVirtual) {
+			for j := range y {
+				c.VMOVUPS(y[j], operand.Mem{Base: s.row, Disp: 64 * j})
+			}
+		}
 	case "BF16":
-		return func(_, j int, y reg.VecVirtual) {
-			roundTileBF16(c, constants, y, c.ZMM(), c.K(), func(t reg.VecVirtual) { c.VPMOVDW(t, operand.Mem{Base: s.row, Disp: 32 * j}) })
+		oddWords := c.ZMM()
+		c.VMOVDQU32(constant(constants, constOddWords), oddWords)
+		return func(_ int, y []reg.VecVirtual) {
+			t := [3]reg.VecVirtual{c.ZMM(), c.ZMM(), c.ZMM()}
+			for j := range y {
+				roundTileBF16(c, constants, y[j], t[j], c.K())
+			}
+			c.VPERMT2W(t[1], oddWords, t[0])
+			c.VMOVDQU32(t[0], operand.Mem{Base: s.row})
+			c.VPSRLD(operand.Imm(16), t[2], t[2])
+			c.VPMOVDW(t[2], operand.Mem{Base: s.row, Disp: 64})
 		}
 	}
 	limits := s.field(stripLimits)
@@ -197,12 +207,14 @@ func converter512(s *strip, constants operand.Mem, to string) func(r, j int, y r
 	for i, v := range []reg.VecVirtual{zeroPoint, low, high} {
 		c.VBROADCASTSS(operand.Mem{Base: limits, Disp: 4 * i}, v)
 	}
-	return func(r, j int, y reg.VecVirtual) {
-		c.VFMADD132PS_BCST(operand.Mem{Base: s.inverse, Disp: 4 * r}, zeroPoint, y)
-		c.VMAXPS(low, y, y)
-		c.VMINPS(high, y, y)
-		c.VCVTPS2DQ(y, y)
-		c.VPMOVDB(y, operand.Mem{Base: s.row, Disp: 16 * j})
+	return func(r int, y []reg.VecVirtual) {
+		for j := range y {
+			c.VFMADD132PS_BCST(operand.Mem{Base: s.inverse, Disp: 4 * r}, zeroPoint, y[j])
+			c.VMAXPS(low, y[j], y[j])
+			c.VMINPS(high, y[j], y[j])
+			c.VCVTPS2DQ(y[j], y[j])
+			c.VPMOVDB(y[j], operand.Mem{Base: s.row, Disp: 16 * j})
+		}
 	}
 }
 
