@@ -190,6 +190,9 @@ func TestEpilogueSpecials(t *testing.T) {
 	})
 }
 
+// sameF32 holds all NaN to be the same.
+func sameF32(a, b float32) bool { return a == b || a != a && b != b }
+
 func isNaN(b BFloat16) bool { f := math.Float32frombits(uint32(b) << 16); return f != f }
 
 func TestGelu(t *testing.T) {

@@ -45,14 +45,13 @@ func testQuantizePack(t *testing.T, r *rand.Rand, m, k int) {
 	}
 	before := slices.Clone(src)
 	QuantizePackF32U8(got, scale, offset, src, m, k)
-	same := func(a, b float32) bool { return a == b || a != a && b != b }
-	if !slices.EqualFunc(scale, scales, same) || !slices.EqualFunc(offset, offsets, same) {
+	if !slices.EqualFunc(scale, scales, sameF32) || !slices.EqualFunc(offset, offsets, sameF32) {
 		t.Fatalf("m=%d, k=%d: scales %v, offsets %v, want %v, %v", m, k, scale, offset, scales, offsets)
 	}
 	if !slices.Equal(got, want) {
 		t.Fatalf("m=%d, k=%d: other quanta than QuantizeF32U8 and PackU8 give", m, k)
 	}
-	if !slices.EqualFunc(src, before, same) {
+	if !slices.EqualFunc(src, before, sameF32) {
 		t.Fatalf("m=%d, k=%d: changed its input", m, k)
 	}
 }

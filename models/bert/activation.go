@@ -1,6 +1,10 @@
 package bert
 
-import "math"
+import (
+	"math"
+
+	"github.com/maida-ai/gomai/simd"
+)
 
 // activations are the functions between the two halves of a feed-forward block, in place, under the
 // names that config.json gives them.
@@ -12,11 +16,7 @@ var activations = map[string]func(x []float32){
 }
 
 // gelu is the exact one: x times the normal distribution's cumulative function.
-func gelu(x []float32) {
-	for i, v := range x {
-		x[i] = float32(0.5 * float64(v) * (1 + math.Erf(float64(v)*(1/math.Sqrt2))))
-	}
-}
+func gelu(x []float32) { simd.GeluF32(x, x) }
 
 // geluTanh is the approximation of the first BERT code.
 func geluTanh(x []float32) {

@@ -143,6 +143,9 @@ func (e *Encoder) attend(ctx context.Context, w *workspace) error {
 	values := packed{w.values, d, w.tokens}
 	for head := 0; head < h; head += d {
 		simd.PackF32(keys.w, w.key[head:], w.tokens, d, h)
+		for i := range keys.w {
+			keys.w[i] *= scale
+		}
 		simd.PackColumnsF32(values.w, w.value[head:], d, w.tokens, h)
 		for i := 0; i < w.tokens; i += rowTile {
 			rows := min(rowTile, w.tokens-i)
@@ -151,7 +154,8 @@ func (e *Encoder) attend(ctx context.Context, w *workspace) error {
 				return err
 			}
 			for r := range rows {
-				softmax(w.scores[r*w.tokens:][:w.tokens], scale)
+				row := w.scores[r*w.tokens:][:w.tokens]
+				simd.SoftmaxF32(row, row)
 			}
 			if err := gemm(ctx, rows, w.scores, w.tokens, values, nil, w.attended[i*h+head:], h); err != nil {
 				return err
@@ -159,25 +163,6 @@ func (e *Encoder) attend(ctx context.Context, w *workspace) error {
 		}
 	}
 	return nil
-}
-
-// softmax makes a distribution of x times scale, in place. The largest score is taken off first, so
-// nothing overflows.
-func softmax(x []float32, scale float32) {
-	top := x[0]
-	for _, v := range x {
-		top = max(top, v)
-	}
-	var sum float64
-	for i, v := range x {
-		f := math.Exp(float64((v - top) * scale))
-		x[i] = float32(f)
-		sum += f
-	}
-	share := float32(1 / sum)
-	for i := range x {
-		x[i] *= share
-	}
 }
 
 // addApply adds y to x and normalises the rows of the sum, in x.
@@ -193,18 +178,5 @@ func (n *norm) addApply(x, y []float32) {
 
 // apply normalises one row to mean 0 and variance 1, then scales and shifts it.
 func (n *norm) apply(row []float32) {
-	var sum float64
-	for _, v := range row {
-		sum += float64(v)
-	}
-	mean := sum / float64(len(row))
-	var squares float64
-	for _, v := range row {
-		d := float64(v) - mean
-		squares += d * d
-	}
-	scale := 1 / math.Sqrt(squares/float64(len(row))+n.epsilon)
-	for i, v := range row {
-		row[i] = float32((float64(v)-mean)*scale)*n.weight[i] + n.bias[i]
-	}
+	simd.LayerNormF32(row, row, n.weight, n.bias, float32(n.epsilon))
 }
