@@ -11,10 +11,11 @@ import (
 const rowTile = 16
 
 const (
-	// callWork bounds the multiplications between two looks at ctx: 0.1 ms with AVX-512, a few in plain Go.
-	callWork = 8 << 20
-	// columnTile divides the columns of a call: a multiple of the widest tile of simd.
-	columnTile = 48
+	// callWork bounds the multiplications between two looks at ctx, about: 15 us with AVX-512, 0.7 ms in
+	// plain Go.
+	callWork = 2 << 20
+	// rowStep and columnStep divide what a call computes: multiples of the sides of simd's tiles.
+	rowStep, columnStep = 24, 48
 )
 
 // A packed matrix is the right operand of a product, transposed, as simd wants it.
@@ -29,17 +30,21 @@ type packed struct {
 // Errors: ctx.Err(), asked before each call of simd; c is then undefined.
 // Cost:   no allocation.
 func gemm(ctx context.Context, m int, a []float32, lda int, b packed, bias, c []float32, ldc int) error {
-	columns := max(columnTile, callWork/(m*b.k)/columnTile*columnTile)
+	rows := min(m, max(rowStep, callWork/(columnStep*b.k)/rowStep*rowStep))
+	columns := max(columnStep, callWork/(rows*b.k)/columnStep*columnStep)
 	for j := 0; j < b.n; j += columns {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		n := min(columns, b.n-j)
+		w := b.w[j*b.k:][:simd.PackedF32Size(n, b.k)]
 		var part []float32
 		if bias != nil {
 			part = bias[j : j+n]
 		}
-		simd.GemmF32(c[j:], ldc, a, lda, b.w[j*b.k:][:simd.PackedF32Size(n, b.k)], m, n, b.k, part)
+		for i := 0; i < m; i += rows {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			simd.GemmF32(c[i*ldc+j:], ldc, a[i*lda:], lda, w, min(rows, m-i), n, b.k, part)
+		}
 	}
 	return nil
 }
