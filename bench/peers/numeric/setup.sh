@@ -38,13 +38,15 @@ else
 	echo "setup.sh: going on without oneDNN" >&2
 fi
 
-# Flags as in the packages' own builds: kernels for every CPU are compiled in and chosen at run time.
+# Flags as in the packages' own builds: kernels for every CPU are compiled in and chosen at run time. Without
+# the alignment it is up to the linker whether SimSIMD's dot product of 384 takes 11 ns or 19.
 objects=
 compile() { # SOURCE COMPILER FLAGS...
 	source=$1 object=$(echo "${1#../}" | tr / _).o
 	shift
 	objects="$objects $object"
-	[ "$object" -nt "$source" ] || "$@" -O3 -w -Isimsimd-$SIMSIMD/include -Inumkong-$NUMKONG/include -Iusearch-$USEARCH/include -c "$source" -o "$object"
+	[ "$object" -nt "$source" ] || "$@" -O3 -falign-functions=64 -falign-loops=64 -falign-jumps=64 -w \
+		-Isimsimd-$SIMSIMD/include -Inumkong-$NUMKONG/include -Iusearch-$USEARCH/include -c "$source" -o "$object"
 }
 compile simsimd-$SIMSIMD/c/lib.c gcc
 for f in numkong-$NUMKONG/c/*.c; do
