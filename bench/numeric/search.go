@@ -60,8 +60,8 @@ func (s *Search) Metrics() []search.Metric { return kinds[s.Kind].metrics }
 // Bytes are those of the rows.
 func (s *Search) Bytes() float64 { return float64(s.Rows * kinds[s.Kind].bytes) }
 
-// Calls are those of a round.
-func (s *Search) Calls() int { return int(max(1, 1e7/s.Bytes())) }
+// Calls are those of a round: several also where it takes one to bring the rows back into the cache.
+func (s *Search) Calls() int { return int(max(5, 1e7/s.Bytes())) }
 
 // Rows are a query and rows of one kind.
 type Rows struct {
