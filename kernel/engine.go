@@ -13,11 +13,13 @@ import (
 	"github.com/maida-ai/gomai/sched"
 )
 
-// Engine runs a Program. It keeps a bounded number of free Frames.
+// Engine runs a Program. It keeps a bounded number of free Frames, and those of bursts until the garbage
+// collector has come twice.
 type Engine struct {
 	prog      *Program
 	sched     *sched.Sched
 	slots     []slot
+	spare     sync.Pool     // Frames of calls that found no slot
 	mode      atomic.Uint32 // counts changes of what goes to the lane
 	present   atomic.Pointer[layout]
 	overflow  atomic.Int64 // calls inside that found no slot
@@ -84,10 +86,7 @@ type Stats struct {
 
 // Stats returns a snapshot.
 func (e *Engine) Stats() Stats {
-	s := Stats{
-		Calls: e.calls.Load(), Inside: e.overflow.Load(), Blocking: e.onLane.Load(), Abandoned: e.abandoned.Load(),
-		Spread: e.spread.Load(),
-	}
+	s := Stats{e.calls.Load(), e.overflow.Load(), e.onLane.Load(), e.abandoned.Load(), e.spread.Load()}
 	for i := range e.slots {
 		w := e.slots[i].word.Load()
 		s.Calls += int64(w >> 1)
@@ -100,8 +99,7 @@ func (e *Engine) Stats() Stats {
 // slots, by where their stacks are.
 func (e *Engine) take() *Frame {
 	var here byte
-	h := uintptr(unsafe.Pointer(&here)) >> 12
-	n := uintptr(len(e.slots))
+	h, n := uintptr(unsafe.Pointer(&here))>>12, uintptr(len(e.slots))
 	for i := range n {
 		s := &e.slots[(h+i)%n]
 		w := s.word.Load()
@@ -113,11 +111,7 @@ func (e *Engine) take() *Frame {
 			e.leave()
 			return nil
 		}
-		if s.frame == nil {
-			s.frame = e.newFrame(s)
-		} else if s.frame.layout.mode != e.mode.Load() {
-			s.frame.resolve()
-		}
+		s.frame = e.ready(s.frame, s)
 		return s.frame
 	}
 	e.overflow.Add(1)
@@ -126,7 +120,18 @@ func (e *Engine) take() *Frame {
 		e.leave()
 		return nil
 	}
-	return e.newFrame(nil)
+	f, _ := e.spare.Get().(*Frame)
+	return e.ready(f, nil)
+}
+
+// ready returns f, or a new Frame if it is nil, as the present mode wants it.
+func (e *Engine) ready(f *Frame, s *slot) *Frame {
+	if f == nil {
+		f = e.newFrame(s)
+	} else if f.layout.mode != e.mode.Load() {
+		f.resolve()
+	}
+	return f
 }
 
 // leave wakes those who wait for a closed engine to become empty.

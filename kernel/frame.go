@@ -174,6 +174,9 @@ func (f *Frame) stepID(pc int32) uint64 {
 // use it.
 func (f *Frame) Release() {
 	e, s := f.engine, f.slot
+	if len(f.spreads) > 0 {
+		f.sched.Leave()
+	}
 	if len(f.main.waits) > 0 {
 		f.main.abandon(0, int32(len(f.ops)))
 	}
@@ -184,11 +187,8 @@ func (f *Frame) Release() {
 		if s != nil {
 			s.frame = nil
 		}
-	} else {
-		f.clean()
-	}
-	if len(f.spreads) > 0 {
-		f.sched.Leave()
+	} else if f.clean(); s == nil {
+		e.spare.Put(f)
 	}
 	if s != nil {
 		s.word.Add(1)

@@ -220,8 +220,7 @@ func (s *strand) exec(o *op) (*op, error) {
 
 // move moves the value of an OpDelay or OpMove.
 func (f *Frame) move(o *op) {
-	p := f.engine.prog
-	p.Cells[p.Ops[o.of].Out].Type.Move(o.out, o.in)
+	f.engine.prog.Cells[f.engine.prog.Ops[o.of].Out].Type.Move(o.out, o.in)
 }
 
 // step runs a step on the slow path.
