@@ -73,13 +73,21 @@ func meeting(n int) func() {
 	}
 }
 
-// pair returns branches that meet. With a crew of one loop the first of them runs on the caller, who
+// pair returns branches that meet, unless the deadline comes before one of them has begun. With a crew of one loop the first of them runs on the caller, who
 // takes from the low end, and the last on the loop; those between are left to whoever is done. Inside
 // another spread Parallel it takes a crew of more: a loop may be the owner there, whom its own owner,
 // who waits for it, does not help.
 func pair(onCaller, onHelper Module[int, int], between ...Module[int, int]) []Module[int, int] {
-	meet := meeting(2)
-	meets := look("meet", func(context.Context) { meet() })
+	var arrived atomic.Int32
+	meets := look("meet", func(ctx context.Context) {
+		n := arrived.Add(1)
+		for n%2 == 1 && arrived.Load() == n {
+			if ctx.Err() != nil && arrived.CompareAndSwap(n, n-1) {
+				return
+			}
+			runtime.Gosched()
+		}
+	})
 	return slices.Concat([]Module[int, int]{Sequential(meets, onCaller)}, between, []Module[int, int]{Sequential(meets, onHelper)})
 }
 
