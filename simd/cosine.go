@@ -26,19 +26,29 @@ func CosineF32(a, b []float32) float64 {
 	if len(a) != len(b) {
 		panic("simd: CosineF32: lengths differ")
 	}
-	ab, aa, bb := cosineF32(a, b)
-	dot, square := float64(ab), float64(aa)*float64(bb)
-	if !(math.Abs(dot) <= math.MaxFloat32) || !normalSquare(aa) || !normalSquare(bb) {
-		dot, square = dot64(a, b), dot64(a, a)*dot64(b, b)
+	if c := cosineF32(a, b); c == c {
+		return c
 	}
+	product, square := dot64(a, b), dot64(a, a)*dot64(b, b)
 	if square == 0 {
 		return 0
 	}
-	return max(-1, min(1, dot/math.Sqrt(square)))
+	return max(-1, min(1, product/math.Sqrt(square)))
 }
 
 // cosineF32Generic makes the sums one after another: three times 64 partial sums are more than a
 // processor without AVX-512 keeps in registers.
-func cosineF32Generic(a, b []float32) (ab, aa, bb float32) {
-	return dotF32Generic(a, b), dotF32Generic(a, a), dotF32Generic(b, b)
+func cosineF32Generic(a, b []float32) float64 {
+	return cosineOfDots(dotF32Generic(a, b), dotF32Generic(a, a), dotF32Generic(b, b))
+}
+
+// cosineOfDots is the end of a cosine. It is NaN if float32 did not hold the squares: below 2^-80 single
+// ones may be denormal, down to zero for vectors that are not. Up to 2^126 no product overflows, because
+// 2*|ab| <= aa + bb.
+func cosineOfDots(ab, aa, bb float32) float64 {
+	const least, greatest = 0x1p-80, 0x1p126
+	if !(aa > least && aa <= greatest && bb > least && bb <= greatest) {
+		return math.NaN()
+	}
+	return max(-1, min(1, float64(ab)/math.Sqrt(float64(aa)*float64(bb))))
 }

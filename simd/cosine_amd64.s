@@ -4,9 +4,24 @@
 
 #include "textflag.h"
 
-// func cosineF32AVX512(a *float32, b *float32, n int) (ab float32, aa float32, bb float32)
-// Requires: AVX, AVX512F, BMI2, SSE
-TEXT ·cosineF32AVX512(SB), NOSPLIT|NOFRAME, $0-36
+DATA leastSquare<>+0(SB)/4, $0x17800000
+GLOBL leastSquare<>(SB), RODATA|NOPTR, $4
+
+DATA greatestSquare<>+0(SB)/4, $0x7e800000
+GLOBL greatestSquare<>(SB), RODATA|NOPTR, $4
+
+DATA one<>+0(SB)/8, $(1.0)
+GLOBL one<>(SB), RODATA|NOPTR, $8
+
+DATA minusOne<>+0(SB)/8, $(-1.0)
+GLOBL minusOne<>(SB), RODATA|NOPTR, $8
+
+DATA nan<>+0(SB)/8, $0x7ff8000000000001
+GLOBL nan<>(SB), RODATA|NOPTR, $8
+
+// func cosineF32AVX512(a *float32, b *float32, n int) float64
+// Requires: AVX, AVX512F, AVX512VL, BMI2, SSE2
+TEXT ·cosineF32AVX512(SB), NOSPLIT|NOFRAME, $0-32
 	MOVQ   a+0(FP), AX
 	MOVQ   b+8(FP), CX
 	MOVQ   n+16(FP), DX
@@ -111,41 +126,53 @@ tail:
 	SHRQ      $0x10, BX
 
 fold:
-	VADDPS        Z6, Z0, Z0
-	VADDPS        Z9, Z3, Z3
-	VADDPS        Z3, Z0, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y3
-	VADDPS        Y3, Y0, Y0
-	VEXTRACTF128  $0x01, Y0, X3
-	VADDPS        X3, X0, X0
-	VPERMILPD     $0x01, X0, X3
-	VADDPS        X3, X0, X0
-	VMOVSHDUP     X0, X3
-	VADDPS        X3, X0, X0
 	VADDPS        Z7, Z1, Z1
 	VADDPS        Z10, Z4, Z4
 	VADDPS        Z4, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y3
-	VADDPS        Y3, Y1, Y1
-	VEXTRACTF128  $0x01, Y1, X3
-	VADDPS        X3, X1, X1
-	VPERMILPD     $0x01, X1, X3
-	VADDPS        X3, X1, X1
-	VMOVSHDUP     X1, X3
-	VADDPS        X3, X1, X1
 	VADDPS        Z8, Z2, Z2
 	VADDPS        Z11, Z5, Z5
 	VADDPS        Z5, Z2, Z2
-	VEXTRACTF64X4 $0x01, Z2, Y3
-	VADDPS        Y3, Y2, Y2
-	VEXTRACTF128  $0x01, Y2, X3
-	VADDPS        X3, X2, X2
-	VPERMILPD     $0x01, X2, X3
-	VADDPS        X3, X2, X2
-	VMOVSHDUP     X2, X3
-	VADDPS        X3, X2, X2
+	VINSERTF64X4  $0x01, Y2, Z1, Z4
+	VSHUFF64X2    $0xee, Z2, Z1, Z1
+	VADDPS        Z1, Z4, Z4
+	VSHUFF64X2    $0x0d, Z4, Z4, Z1
+	VSHUFF64X2    $0x08, Z4, Z4, Z4
+	VADDPS        Y1, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X2
+	VUNPCKHPD     X2, X4, X1
+	VUNPCKLPD     X2, X4, X2
+	VADDPS        X1, X2, X2
+	VSHUFPS       $0xdd, X2, X2, X1
+	VSHUFPS       $0x88, X2, X2, X2
+	VADDPS        X1, X2, X2
+	VADDPS        Z6, Z0, Z0
+	VADDPS        Z9, Z3, Z3
+	VADDPS        Z3, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPS        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VPERMILPD     $0x01, X0, X1
+	VADDPS        X1, X0, X0
+	VMOVSHDUP     X0, X1
+	VADDPS        X1, X0, X0
+	VCMPPS.BCST   $0x1e, leastSquare<>+0(SB), X2, K1
+	VCMPPS.BCST   $0x12, greatestSquare<>+0(SB), X2, K1, K1
+	KMOVW         K1, AX
+	ANDL          $0x03, AX
+	VCVTPS2PD     X2, X2
+	VPERMILPD     $0x01, X2, X1
+	VMULSD        X2, X1, X1
+	VSQRTSD       X1, X1, X1
+	VCVTSS2SD     X0, X0, X0
+	VDIVSD        X1, X0, X0
+	VMINSD        one<>+0(SB), X0, X0
+	VMAXSD        minusOne<>+0(SB), X0, X0
+	CMPL          AX, $0x03
+	JE            done
+	VMOVSD        nan<>+0(SB), X0
+
+done:
 	VZEROUPPER
-	MOVSS         X0, ab+24(FP)
-	MOVSS         X1, aa+28(FP)
-	MOVSS         X2, bb+32(FP)
+	MOVSD X0, ret+24(FP)
 	RET

@@ -1,15 +1,22 @@
 package main
 
 import (
+	"math"
+
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
 // cosine writes the three sums of a cosine in one pass over both vectors, each in the order of
-// simd.DotF32. That takes twelve registers of sums, which only AVX-512 has.
+// simd.DotF32. That takes twelve registers of sums, which only AVX-512 has. The end stands here too,
+// as in simd's cosineOfDots: at a few hundred elements its latency is half of the time.
 func cosine(c *build.Context) {
-	function(c, "cosineF32AVX512", "func(a, b *float32, n int) (ab, aa, bb float32)")
+	least := c.ConstData("leastSquare", operand.U32(math.Float32bits(0x1p-80)))
+	greatest := c.ConstData("greatestSquare", operand.U32(math.Float32bits(0x1p126)))
+	one, minusOne := c.ConstData("one", operand.F64(1)), c.ConstData("minusOne", operand.F64(-1))
+	nan := c.ConstData("nan", operand.U64(math.Float64bits(math.NaN())))
+	function(c, "cosineF32AVX512", "func(a, b *float32, n int) float64")
 	a := c.Load(c.Param("a"), c.GP64()).(reg.GPVirtual)
 	b := c.Load(c.Param("b"), c.GP64()).(reg.GPVirtual)
 	n := c.Load(c.Param("n"), c.GP64()).(reg.GPVirtual)
@@ -59,10 +66,51 @@ func cosine(c *build.Context) {
 		c.SHRQ(operand.Imm(16), bits)
 	}
 	c.Label("fold")
-	results := []reg.VecVirtual{fold(c, ab[:], c.VADDPS), fold(c, aa[:], c.VADDPS), fold(c, bb[:], c.VADDPS)}
+	squares := foldTwo(c, pairwise(aa[:], c.VADDPS), pairwise(bb[:], c.VADDPS))
+	product := fold(c, ab[:], c.VADDPS)
+
+	// Bits 0 and 1 say whether the squares are above the least and not above the greatest.
+	const greater, notGreater = 0x1e, 0x12
+	above, within, bits := c.K(), c.K(), c.GP32()
+	c.VCMPPS_BCST(operand.Imm(greater), least, squares, above)
+	c.VCMPPS_BCST(operand.Imm(notGreater), greatest, squares, above, within)
+	c.KMOVW(within, bits)
+	c.ANDL(operand.Imm(3), bits)
+	root, cosine := c.XMM(), c.XMM()
+	c.VCVTPS2PD(squares, squares)
+	c.VPERMILPD(operand.Imm(1), squares, root)
+	c.VMULSD(squares, root, root)
+	c.VSQRTSD(root, root, root)
+	c.VCVTSS2SD(product, product, cosine)
+	c.VDIVSD(root, cosine, cosine)
+	c.VMINSD(one, cosine, cosine)
+	c.VMAXSD(minusOne, cosine, cosine)
+	c.CMPL(bits, operand.Imm(3))
+	c.JE(operand.LabelRef("done"))
+	c.VMOVSD(nan, cosine)
+	c.Label("done")
 	c.VZEROUPPER()
-	for i, result := range results {
-		c.Store(result, c.ReturnIndex(i))
-	}
+	c.Store(cosine, c.ReturnIndex(0))
 	c.RET()
+}
+
+// foldTwo adds up 16 partial sums in each of two registers, in the order of fold but at once, which
+// takes half the time. It returns both, one beside the other.
+func foldTwo(c *build.Context, x, y reg.VecVirtual) reg.VecVirtual {
+	lower, upper := c.ZMM(), c.ZMM()
+	c.VINSERTF64X4(operand.Imm(1), y.AsY(), x, lower)
+	c.VSHUFF64X2(operand.Imm(0xee), y, x, upper)
+	c.VADDPS(upper, lower, lower) // 8 of x, 8 of y
+	c.VSHUFF64X2(operand.Imm(0x0d), lower, lower, upper)
+	c.VSHUFF64X2(operand.Imm(0x08), lower, lower, lower)
+	c.VADDPS(upper.AsY(), lower.AsY(), lower.AsY()) // 4 of x, 4 of y
+	x, y = c.XMM(), c.XMM()
+	c.VEXTRACTF128(operand.Imm(1), lower.AsY(), y)
+	c.VUNPCKHPD(y, lower.AsX(), x)
+	c.VUNPCKLPD(y, lower.AsX(), y)
+	c.VADDPS(x, y, y) // 2 of x, 2 of y
+	c.VSHUFPS(operand.Imm(0xdd), y, y, x)
+	c.VSHUFPS(operand.Imm(0x88), y, y, y)
+	c.VADDPS(x, y, y)
+	return y
 }
