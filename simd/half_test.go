@@ -375,8 +375,12 @@ func BenchmarkHalf(b *testing.B) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for _, n := range []int{384, 1536} {
 		size := strconv.Itoa(n)
-		p, q, u, v := halves(r, n)
-		x := randomVector(r, n)
+		p, q, u, v := make([]Float16, n), make([]Float16, n), make([]BFloat16, n), make([]BFloat16, n)
+		x := make([]float32, n)
+		for i := range x {
+			x[i] = float32(r.NormFloat64())
+			p[i], q[i], u[i], v[i] = roundF16(x[i]), roundF16(-x[i]/3), roundBF16(x[i]), roundBF16(-x[i]/3)
+		}
 		benchLevels(b, dotF16Code, size, func() { DotF16(p, q) })
 		benchLevels(b, dotBF16Code, size, func() { DotBF16(u, v) })
 		benchLevels(b, dotF16F32Code, size, func() { DotF16F32(p, x) })
