@@ -36,10 +36,10 @@ func CosineF32(a, b []float32) float64 {
 	return max(-1, min(1, product/math.Sqrt(square)))
 }
 
-// cosineF32Generic makes the sums one after another: three times 64 partial sums are more than a
+// cosineOfThreeDots makes the sums one after another: three times 64 partial sums are more than a
 // processor without AVX-512 keeps in registers.
-func cosineF32Generic(a, b []float32) float64 {
-	return cosineOfDots(dotF32Generic(a, b), dotF32Generic(a, a), dotF32Generic(b, b))
+func cosineOfThreeDots(a, b []float32) float64 {
+	return cosineOfDots(dotF32(a, b), dotF32(a, a), dotF32(b, b))
 }
 
 // cosineOfDots is the end of a cosine. It is NaN if float32 did not hold the squares: below 2^-80 single

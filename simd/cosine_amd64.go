@@ -12,7 +12,7 @@ func cosineF32(a, b []float32) float64 {
 	if cosineF32Code.Level() == cpu.AVX512 && len(a) <= chunk {
 		return cosineF32AVX512(unsafe.SliceData(a), unsafe.SliceData(b), len(a))
 	}
-	return cosineOfDots(dotF32(a, b), dotF32(a, a), dotF32(b, b))
+	return cosineOfThreeDots(a, b)
 }
 
 //go:noescape

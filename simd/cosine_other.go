@@ -2,4 +2,4 @@
 
 package simd
 
-func cosineF32(a, b []float32) float64 { return cosineF32Generic(a, b) }
+func cosineF32(a, b []float32) float64 { return cosineOfThreeDots(a, b) }
