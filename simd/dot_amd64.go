@@ -9,14 +9,19 @@ import (
 )
 
 func dotF32(a, b []float32) float32 {
+	if dotF32Code.Level() == cpu.AVX512 && len(a) <= chunk {
+		return dotF32AVX512(unsafe.SliceData(a), unsafe.SliceData(b), len(a))
+	}
+	return dotF32Rest(a, b)
+}
+
+// dotF32Rest is apart so that the common case has a small frame.
+func dotF32Rest(a, b []float32) float32 {
 	if len(a) > chunk {
 		cut := lastChunk(len(a))
 		return dotF32(a[:cut], b[:cut]) + dotF32(a[cut:], b[cut:])
 	}
-	switch dotF32Code.Level() {
-	case cpu.AVX512:
-		return dotF32AVX512(unsafe.SliceData(a), unsafe.SliceData(b), len(a))
-	case cpu.AVX2:
+	if dotF32Code.Level() == cpu.AVX2 {
 		return dotF32AVX2(unsafe.SliceData(a), unsafe.SliceData(b), len(a))
 	}
 	return dotF32Generic(a, b)
