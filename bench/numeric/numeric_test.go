@@ -105,7 +105,7 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 	for _, v := range Vectors {
-		check(v.Name, VectorCalls, opened(VectorCalls, func() { v.call(v) }))
+		check(v.Name, VectorCalls, inARow(VectorCalls, func(n int) { v.calls(v, n) }))
 	}
 	for _, s := range Searches {
 		for _, m := range s.Metrics() {

@@ -19,7 +19,7 @@ type VectorPair struct {
 	Gonum     float64 // how many times as fast as gonum's it is at least; 0: gonum has none
 	SimSIMD   float64 // the same for SimSIMD's
 	Primitive string
-	call      func(v *VectorPair)
+	calls     func(v *VectorPair, n int) // n in a row, with nothing between them
 	levels    []cpu.Level
 }
 
@@ -43,7 +43,11 @@ func dotF32(n int, simsimd float64) *VectorPair {
 	return &VectorPair{
 		Name: fmt.Sprintf("dot f32, %d", n), N: n, A: floats(1, n), B: floats(2, n),
 		Gonum: 2.7, SimSIMD: simsimd, Primitive: "DotF32", levels: []cpu.Level{cpu.AVX512, cpu.AVX2, cpu.Generic},
-		call: func(v *VectorPair) { result.f32 = simd.DotF32(v.A, v.B) },
+		calls: func(v *VectorPair, n int) {
+			for range n {
+				result.f32 = simd.DotF32(v.A, v.B)
+			}
+		},
 	}
 }
 
@@ -51,7 +55,11 @@ func cosineF32(n int, simsimd float64) *VectorPair {
 	return &VectorPair{
 		Name: fmt.Sprintf("cosine f32, %d", n), N: n, A: floats(1, n), B: floats(2, n),
 		SimSIMD: simsimd, Primitive: "CosineF32", levels: []cpu.Level{cpu.AVX512, cpu.AVX2, cpu.Generic},
-		call: func(v *VectorPair) { result.f64 = simd.CosineF32(v.A, v.B) },
+		calls: func(v *VectorPair, n int) {
+			for range n {
+				result.f64 = simd.CosineF32(v.A, v.B)
+			}
+		},
 	}
 }
 
@@ -59,14 +67,18 @@ func dotI8(n int, simsimd float64) *VectorPair {
 	return &VectorPair{
 		Name: fmt.Sprintf("dot i8, %d", n), N: n, AI8: integers(1, n), BI8: integers(2, n),
 		SimSIMD: simsimd, Primitive: "DotI8", levels: []cpu.Level{cpu.AVX512VNNI, cpu.AVX512, cpu.AVXVNNI, cpu.AVX2, cpu.Generic},
-		call: func(v *VectorPair) { result.i32 = simd.DotI8(v.AI8, v.BI8) },
+		calls: func(v *VectorPair, n int) {
+			for range n {
+				result.i32 = simd.DotI8(v.AI8, v.BI8)
+			}
+		},
 	}
 }
 
 // Call runs the function once and returns its result.
 func (v *VectorPair) Call() float64 {
 	result.f32, result.f64, result.i32 = 0, 0, 0
-	v.call(v)
+	v.calls(v, 1)
 	return float64(result.f32) + result.f64 + float64(result.i32)
 }
 
@@ -80,7 +92,7 @@ func (v *VectorPair) group() bench.Group {
 		Rounds: 200,
 		Rate:   "G elements/s",
 	}
-	open := opened(VectorCalls, func() { v.call(v) })
+	open := inARow(VectorCalls, func(n int) { v.calls(v, n) })
 	add := func(c bench.Case) {
 		c.Work = float64(v.N)
 		g.Cases = append(g.Cases, c)
@@ -91,7 +103,11 @@ func (v *VectorPair) group() bench.Group {
 	}
 	if v.Gonum > 0 {
 		a, b := blas32.Vector{N: v.N, Data: v.A, Inc: 1}, blas32.Vector{N: v.N, Data: v.B, Inc: 1}
-		add(bench.Case{Name: "gonum", Open: opened(VectorCalls, func() { result.f32 = blas32.Dot(a, b) })})
+		add(bench.Case{Name: "gonum", Open: inARow(VectorCalls, func(n int) {
+			for range n {
+				result.f32 = blas32.Dot(a, b)
+			}
+		})})
 		g.Limits = append(g.Limits, bench.Limit{Case: Gomai, Of: "gonum", Stat: bench.Min, Bound: v.Gonum, AtLeast: true})
 	}
 	return g

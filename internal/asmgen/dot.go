@@ -6,6 +6,6 @@ import "github.com/mmcloughlin/avo/build"
 func dot(c *build.Context) {
 	masks := tailMasks(c, "dot")
 	const signature = "func(a, b *float32, n int) float32"
-	reduction{name: "dotF32", signature: signature, term: product}.write(c, masks)
-	reduction{name: "l2F32", signature: signature, term: squaredDistance}.write(c, masks)
+	reduction{name: "dotF32", signature: signature, term: product, twice: true}.write(c, masks)
+	reduction{name: "l2F32", signature: signature, term: squaredDistance, twice: true}.write(c, masks)
 }

@@ -30,6 +30,7 @@ type reduction struct {
 	one             bool   // there is no vector b
 	scalar          string // a parameter that stands in the place of each b[i]
 	keep            bool   // the terms are stored to a vector dst too
+	twice           bool   // two blocks a turn: worth it where a turn is short
 
 	// term turns the values x of a into terms, y being the values of b.
 	term func(v vectors, x reg.VecVirtual, y operand.Op)
@@ -87,6 +88,18 @@ func (g *reducing) blocks() {
 	if g.keep {
 		pointers = append(pointers, g.dst)
 	}
+	if g.twice {
+		g.CMPQ(g.n, operand.U32(128))
+		g.JL(operand.LabelRef("one"))
+		g.Label("two")
+		for i := range 2 * len(g.sum) {
+			g.add(i)
+		}
+		g.advance(pointers, g.n, 128)
+		g.CMPQ(g.n, operand.U32(128))
+		g.JGE(operand.LabelRef("two"))
+		g.Label("one")
+	}
 	g.CMPQ(g.n, operand.Imm(64))
 	g.JL(operand.LabelRef("tail"))
 	g.Label("loop")
@@ -117,7 +130,8 @@ func (g *reducing) add(i int) {
 	if g.keep {
 		g.store(x, nil, g.at(g.dst, i))
 	}
-	g.VADDPS(x, g.sum[i], g.sum[i])
+	sum := g.sum[i%len(g.sum)]
+	g.VADDPS(x, sum, sum)
 }
 
 // end adds the partial sums up and returns.

@@ -22,9 +22,11 @@ struct Product final : Case {
     primitive prim;
     std::unordered_map<int, memory> args;
     memory::data_type type;
-    void run() override {
-        prim.execute(s, args);
-        s.wait();
+    void run(long calls) override {
+        for (long i = 0; i < calls; i++) {
+            prim.execute(s, args);
+            s.wait();
+        }
     }
     std::vector<double> result() override {
         auto &m = args.at(DNNL_ARG_DST);

@@ -11,8 +11,8 @@
 // Case is one thing to measure, with data that came over the pipe.
 struct Case {
     virtual ~Case() = default;
-    virtual void run() = 0;                       // once
-    virtual std::vector<double> result() = 0;     // of the last run
+    virtual void run(long calls) = 0;             // so many in a row, with nothing between them
+    virtual std::vector<double> result() = 0;     // of the last call
     std::string code;                             // which code of the library runs
 };
 

@@ -13,7 +13,10 @@ struct Pair final : Case {
     void *a, *b;
     std::size_t n;
     simsimd_distance_t out;
-    void run() override { kernel(a, b, n, &out); }
+    void run(long calls) override {
+        for (long i = 0; i < calls; i++)
+            kernel(a, b, n, &out);
+    }
     std::vector<double> result() override { return {out}; }
 };
 

@@ -43,7 +43,10 @@ struct Search final : Case {
     std::size_t count, stride, k;
     exact_search_t search;
     exact_search_results_t found;
-    void run() override { found = search(rows, count, stride, query, 1, stride, k, metric); }
+    void run(long calls) override {
+        for (long i = 0; i < calls; i++)
+            found = search(rows, count, stride, query, 1, stride, k, metric);
+    }
     std::vector<double> result() override {
         std::vector<double> ids;
         for (std::size_t i = 0; i < k; i++)
