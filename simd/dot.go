@@ -120,7 +120,7 @@ func l2F32Generic(a, b []float32) float32 {
 // Cost:   no allocation.
 // Exact:  bit-identical on every level. The relative error is at most (n/64+8) * 2^-25, for tiny and
 // huge vectors too: where the squares do not fit into float32, they are summed in float64. It is
-// infinite if a component is.
+// NaN if a component is, else infinite if a component is.
 // Source: the definition.
 func NormF32(a []float32) float64 {
 	if s := dotF32(a, a); normalSquare(s) {

@@ -54,7 +54,7 @@ func (e *SpaceError) Error() string {
 type Embedding struct {
 	F32   []float32 // (dim,)
 	I8    []int8    // (dim,), quanta: multiply by Scale for reals
-	Bits  []uint64  // (dim/64,), signs, bit i%64 of word i/64 is component i
+	Bits  []uint64  // (dim/64,) rounded up, signs, bit i%64 of word i/64 is component i
 	Scale float32
 	Space SpaceID
 }

@@ -47,6 +47,10 @@ func TestBadArguments(t *testing.T) {
 			i8 := quantize(t, base, I8)
 			return s.Scan(ctx, i8, i8.All(), &types.Embedding{I8: make([]int8, 3), Space: space}, scores)
 		}},
+		{"query", func(s *Searcher) error {
+			i8 := quantize(t, base, I8)
+			return s.Scan(ctx, i8, i8.All(), &types.Embedding{I8: make([]int8, 4), Scale: -1, Space: space}, scores)
+		}},
 		{"candidates", func(s *Searcher) error {
 			_, err := s.TopKRerank(ctx, signs, base, base.All(), q, 2, hits)
 			return err

@@ -199,3 +199,63 @@ func TestFarAndNear(t *testing.T) {
 		}
 	}
 }
+
+// A row whose dot product or length is beyond float32 is not lost for its score on the way being -Inf.
+func TestRowsBeyondFloat32(t *testing.T) {
+	far := make([]float32, 128)
+	ones := make([]float32, 128)
+	for i := range ones {
+		ones[i] = 1
+	}
+	far[0], far[64], far[1], far[2] = -2e38, -2e38, 3e38, 3e38
+	for _, c := range []struct {
+		metric           Metric
+		q, others, best  []float32
+		before, dim, all int
+	}{
+		{Cosine, []float32{1, 0}, []float32{-1, 0}, []float32{-1e20, 1e30}, 16, 2, 17},
+		{Cosine, []float32{1, 0}, []float32{-1, 0}, []float32{-1e-30, 1e-20}, 300, 2, 301},
+		{Cosine, []float32{1, 0}, []float32{-1, 0}, []float32{-1e-25, 1e-24}, 30_000, 2, 30_001},
+		{Dot, ones, make([]float32, 128), far, 16, 128, 17},
+		{Dot, ones, make([]float32, 128), far, 3000, 128, 3001},
+	} {
+		rows := append(slices.Repeat(c.others, c.before), c.best...)
+		m := fromF32(t, c.dim, rows)
+		s := &Searcher{Metric: c.metric}
+		dst := make([]Hit, 1)
+		if n, err := s.TopK(t.Context(), m, m.All(), embedding(c.q), dst); n != 1 || err != nil || dst[0].Row != c.before {
+			t.Errorf("%v of %d rows: %v, %v, want row %d", c.metric, c.all, dst, err, c.before)
+		}
+	}
+
+	r := rand.New(rand.NewPCG(91, 92))
+	const dim = 3
+	wild := func(n int) []float32 {
+		v := make([]float32, n*dim)
+		for i := range v {
+			v[i] = float32(r.NormFloat64() * math.Pow(10, float64(r.IntN(70)-35)))
+		}
+		return v
+	}
+	for range 300 {
+		base := fromF32(t, dim, wild(1+r.IntN(700)))
+		q := embedding(wild(1))
+		for _, c := range combinations {
+			m := base
+			if c.kind != F32 {
+				m = quantize(t, base, c.kind)
+			}
+			s := &Searcher{Metric: c.metric}
+			scores := make([]float32, m.Rows())
+			if err := s.Scan(t.Context(), m, m.All(), q, scores); err != nil {
+				t.Fatal(err)
+			}
+			want := sorted(c.metric, 0, scores, func(int) bool { return true })
+			dst := make([]Hit, 1+r.IntN(20))
+			n, err := s.TopK(t.Context(), m, m.All(), q, dst)
+			if err != nil || !slices.EqualFunc(dst[:n], want[:min(len(dst), len(want))], sameHit) {
+				t.Fatalf("%v, %v, %d rows: %v, %v, want %v", c.kind, c.metric, m.Rows(), dst[:n], err, want[:min(len(dst), len(want))])
+			}
+		}
+	}
+}

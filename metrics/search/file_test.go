@@ -147,7 +147,29 @@ func TestCreateFails(t *testing.T) {
 	if err := Create(path, space, 0, I8, pieces(nil, 1, 3)); !errors.As(err, &bad) || bad.Name != "dim" {
 		t.Errorf("no dimension: %v", err)
 	}
+	if err := Create(path, space, 2, I8, nil); !errors.As(err, &bad) || bad.Name != "rows" {
+		t.Errorf("no rows at all: %v", err)
+	}
+	func() {
+		defer func() {
+			if p := recover(); p != broken {
+				t.Errorf("rows panic with %v", p)
+			}
+		}()
+		t.Errorf("rows panic: %v", Create(path, space, 2, I8, func(yield func([]float32, error) bool) {
+			yield([]float32{1, 2}, nil)
+			panic(broken)
+		}))
+	}()
 	var format *FormatError
+	folder := filepath.Join(dir, "folder")
+	if err := os.Mkdir(folder, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := Create(folder, space, 2, I8, pieces(nil, 1, 1)); !errors.As(err, &format) || format.File != folder || strings.Contains(err.Error(), ".tmp") {
+		t.Errorf("a folder in the way: %v", err)
+	}
+	os.Remove(folder)
 	if err := Create(filepath.Join(dir, "no", "rows"), space, 2, I8, pieces(nil, 1, 1)); !errors.As(err, &format) || !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no folder: %v", err)
 	}

@@ -38,7 +38,8 @@ const MaxDim = 1 << 16
 // change, and is safe for concurrent use until Close.
 //
 // Space is the space of the vectors that the rows were made from: storing them as another kind does
-// not change it, since a query is brought to that kind too.
+// not change it, since a query is brought to that kind too; but for F16, whose rows are compared with
+// the float32 query.
 type Matrix struct {
 	kind      Kind
 	rows, dim int

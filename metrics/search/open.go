@@ -71,7 +71,7 @@ func Open(path string, opts ...OpenOption) (*Matrix, error) {
 }
 
 // Close gives the mapping of a file back; the matrix has no rows afterwards. A second Close does
-// nothing, and neither does that of a matrix in ordinary memory. It may not run beside a search.
+// nothing, nor does Close of a matrix in ordinary memory. It may not run beside a search.
 func (m *Matrix) Close() error {
 	unmap := m.unmap
 	if unmap == nil {
@@ -81,11 +81,14 @@ func (m *Matrix) Close() error {
 	return unmap()
 }
 
-// fileError drops the operation and path that package os puts before an error.
+// fileError drops the operation and paths that package os puts before an error.
 func fileError(path string, err error) error {
 	var p *fs.PathError
+	var l *os.LinkError
 	if errors.As(err, &p) {
 		err = p.Err
+	} else if errors.As(err, &l) {
+		err = l.Err
 	}
 	return &FormatError{File: path, Offset: -1, Err: err}
 }

@@ -77,6 +77,8 @@ func (p *query) prepareI8(m *Matrix, q *types.Embedding) error {
 		p.quantised = resize(p.quantised, m.dim)
 		p.quanta = p.quantised
 		p.scale = simd.QuantizeF32I8(p.quanta, p.own)
+	case q.Scale < 0:
+		return badArgument("query", "the scale %v", q.Scale)
 	case len(q.I8) == m.dim:
 		p.quanta, p.scale = q.I8, q.Scale
 	default:

@@ -13,7 +13,8 @@ type worker struct {
 	scores [blockRows]float32 // of a block, not yet final: see key
 	counts [blockRows]int32   // of a block, in int8 quanta or bits
 	set    [blockRows / 64]uint64
-	wide   []float32 // a row of halves
+	odd    [blockRows / 64]uint64 // scratch of above
+	wide   []float32              // a row of halves
 	best   best
 	hits   []Hit // memory for best
 	seen   int   // rows that were offered or left out
@@ -91,9 +92,20 @@ func (w *worker) pickSome(j *job, q *query, filter []uint64, from, i, size int) 
 	case j.metric == Euclidean:
 		simd.NotAtLeastF32(set, w.scores[i:i+size], square(worst))
 	default:
-		simd.NotAtMostF32(set, w.scores[i:i+size], worst)
+		w.above(set, w.scores[i:i+size], worst)
 	}
 	w.offer(j, q, filter, set, from, i)
+}
+
+// above sets the bits of scores that are above t or may be: NaN, and -Inf, which is what a sum that
+// overflowed leaves, or a row whose length is no float32. key makes another score of them.
+func (w *worker) above(set []uint64, scores []float32, t float32) {
+	simd.NotAtMostF32(set, scores, t)
+	odd := w.odd[:len(set)]
+	simd.NotAtLeastF32(odd, scores, -math.MaxFloat32)
+	for i, word := range odd {
+		set[i] |= word
+	}
 }
 
 // offer offers the rows of set, whose first is row from+i and stands at i of the block.
@@ -146,7 +158,7 @@ func (w *worker) pickFirst(j *job, q *query, from, n int) int {
 				return 0
 			}
 		}
-		simd.NotAtMostF32(set, w.scores[:n], math.Nextafter32(t, -math.MaxFloat32))
+		w.above(set, w.scores[:n], math.Nextafter32(t, -math.MaxFloat32))
 	}
 	w.seen = n
 	w.offer(j, q, nil, set, from, 0)

@@ -35,11 +35,15 @@ func (m *Matrix) WriteTo(w io.Writer) (int64, error) {
 
 // Create writes a file of rows, which come in pieces of any number of rows, (n, dim) each, and are
 // stored as kind. Memory is bounded by the largest piece and 12 bytes a row. The file appears under its
-// name when it is complete; an error, those that rows yields too, leaves none behind.
+// name when it is complete; an error, those that rows yields too, leaves none behind, and neither does
+// a panic of rows.
 func Create(path string, space types.SpaceID, dim int, kind Kind, rows iter.Seq2[[]float32, error]) error {
 	m, err := newMatrix(kind, space, dim, 0, 1)
 	if err != nil {
 		return err
+	}
+	if rows == nil {
+		return badArgument("rows", "nil")
 	}
 	if !littleEndian() {
 		return fileError(path, errors.New("is not written by a machine that is big-endian"))
@@ -49,17 +53,24 @@ func Create(path string, space types.SpaceID, dim int, kind Kind, rows iter.Seq2
 	if err != nil {
 		return fileError(path, err)
 	}
-	err = m.writeFile(f, path, rows)
-	if err2 := f.Close(); err == nil && err2 != nil {
-		err = fileError(path, err2)
-	}
-	if err == nil {
-		if err = os.Rename(temporary, path); err == nil {
-			return nil
+	done := false
+	defer func() { // also if rows panics
+		if !done {
+			f.Close()
+			os.Remove(temporary)
 		}
+	}()
+	if err := m.writeFile(f, path, rows); err != nil {
+		return err
 	}
-	os.Remove(temporary)
-	return err
+	if err := f.Close(); err != nil {
+		return fileError(path, err)
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return fileError(path, err)
+	}
+	done = true
+	return nil
 }
 
 // writeFile writes the pieces as they come, and last the header, which knows how many rows came.
