@@ -39,7 +39,7 @@ const floors = `
 	simd:       internal/cpu
 	quant:      simd internal/cpu
 	models:     quant simd types internal/cpu
-	metrics:    simd types
+	metrics:    simd types internal/cpu
 	native:     models metrics quant simd types
 
 	# the execution column

@@ -3,8 +3,12 @@ package search
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"os"
+	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/maida-ai/gomai/simd"
@@ -211,5 +215,25 @@ func TestSearchesDoNotAllocate(t *testing.T) {
 		if allocs != 0 {
 			t.Errorf("%v, %v: %v allocations", c.kind, c.metric, allocs)
 		}
+	}
+}
+
+// A level that this machine lacks is told by whatever makes a matrix.
+func TestWrongLevel(t *testing.T) {
+	if os.Getenv("MAI_CPU") == "abacus" {
+		_, from := FromF32(space, 1, []float32{1})
+		_, open := Open("no such file")
+		fmt.Println(from)
+		fmt.Println(open)
+		os.Exit(0)
+	}
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWrongLevel$")
+	child.Env = append(os.Environ(), "MAI_CPU=abacus")
+	out, err := child.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(string(out), "MAI_CPU=abacus: there is no such level") != 2 {
+		t.Errorf("FromF32 and Open said:\n%s", out)
 	}
 }

@@ -3,6 +3,7 @@ package search_test
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/maida-ai/gomai/metrics/search"
 	"github.com/maida-ai/gomai/types"
@@ -59,4 +60,36 @@ func ExampleSearcher_TopKRerank() {
 	}
 	fmt.Println(n, hits[0].Row)
 	// Output: 1 1
+}
+
+// goroutines runs the pieces of a search at once. A server has a pool of its own, or takes the crew of
+// the engine that runs its pipelines.
+type goroutines struct{}
+
+func (goroutines) Run(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { f(i) })
+	}
+	wg.Wait()
+}
+
+// Several goroutines find what one finds.
+func ExampleSearcher_runner() {
+	rows := make([]float32, 100_000*2)
+	for i := range rows {
+		rows[i] = float32(i % 1001)
+	}
+	m, err := search.FromF32("a space", 2, rows)
+	if err != nil {
+		panic(err)
+	}
+	query := types.Embedding{F32: []float32{1, -1}, Space: "a space"}
+	hits := make([]search.Hit, 1)
+	s := search.Searcher{Metric: search.Dot, Runner: goroutines{}}
+	if _, err := s.TopK(context.Background(), m, m.All(), &query, hits); err != nil {
+		panic(err)
+	}
+	fmt.Println(hits[0])
+	// Output: {500 1000}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/maida-ai/gomai/internal/cpu"
 	"github.com/maida-ai/gomai/simd"
 	"github.com/maida-ai/gomai/types"
 )
@@ -146,6 +147,9 @@ func FromBits(space types.SpaceID, dim int, rows []uint64) (*Matrix, error) {
 
 // newMatrix makes a matrix without content for so many elements, stride of them a row.
 func newMatrix(kind Kind, space types.SpaceID, dim, elements, stride int) (*Matrix, error) {
+	if _, err := cpu.Detect(); err != nil {
+		return nil, err // a wrong MAI_CPU, at the first call that can say so
+	}
 	if !kind.known() {
 		return nil, badArgument("kind", "%v is unknown", kind)
 	}

@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"github.com/maida-ai/gomai/internal/cpu"
 )
 
 // OpenOption is a setting of Open.
@@ -22,6 +24,9 @@ const TrustData OpenOption = 1
 // Cutting a mapped file short while it is in use makes reads of the lost part crash the process, as
 // with any mapping: replace such files, as Create does, don't overwrite them.
 func Open(path string, opts ...OpenOption) (*Matrix, error) {
+	if _, err := cpu.Detect(); err != nil {
+		return nil, err
+	}
 	trust := false
 	for _, o := range opts {
 		if o != TrustData {
