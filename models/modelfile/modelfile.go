@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"reflect"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -111,9 +112,22 @@ func DecodeJSON(file string, data []byte, v any) error {
 		}
 	case errors.As(err, &wrong):
 		e.Offset, e.Field = wrong.Offset, wrong.Field
-		e.Reason, e.Err = fmt.Sprintf("a JSON %s where %s is expected", wrong.Value, wrong.Type), nil
+		e.Reason, e.Err = fmt.Sprintf("a JSON %s where %s is expected", wrong.Value, expected(wrong.Type)), nil
 	}
 	return e
+}
+
+// expected is what JSON calls a value for a t. Numbers keep Go's name, which tells what is too large.
+func expected(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return expected(t.Elem())
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	}
+	return t.Kind().String()
 }
 
 // ReadJSON is ReadFile followed by DecodeJSON.

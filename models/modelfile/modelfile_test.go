@@ -21,11 +21,24 @@ func TestDecodeJSONErrors(t *testing.T) {
 		{`{"n":1}x`, 7, "", "broken JSON"},
 		{`{"n":1`, 6, "", "broken JSON"},
 		{`{"n":"one"}`, 10, "n", "a JSON string where int is expected"},
+		{`{"n":1e99}`, 9, "n", "a JSON number 1e99 where int is expected"},
+		{`[1]`, 1, "", "a JSON array where an object is expected"},
+		{`{"o":[1]}`, 6, "o", "a JSON array where an object is expected"},
+		{`{"m":1}`, 6, "m", "a JSON number where an object is expected"},
+		{`{"l":{}}`, 6, "l", "a JSON object where an array is expected"},
+		{`{"p":true}`, 9, "p", "a JSON bool where float32 is expected"},
+		{`{"k":7}`, 6, "k", "a JSON number where string is expected"},
 		{"{\"n\xff\":1}", 3, "", "not UTF-8"},
 		{"\ufeff{}", 0, "", "broken JSON"},
 	} {
+		type kind string
 		var v struct {
-			N int `json:"n"`
+			N int              `json:"n"`
+			O *struct{ X int } `json:"o"`
+			M map[string]int   `json:"m"`
+			L []float32        `json:"l"`
+			P *float32         `json:"p"`
+			K kind             `json:"k"`
 		}
 		err := DecodeJSON("c.json", []byte(c.data), &v)
 		var e *Error
