@@ -302,14 +302,14 @@ func (r *searchRecord) table(alone bool) string {
 
 // fit says whether the model can be asked for what the vectors hold.
 func (v *vectors) fit(m *models.Model) error {
-	if v.dim != 0 && v.dim != m.Dim() {
+	if len(v.rows) == 0 { // a .npy file without rows has a dimension all the same
+		return &inputError{File: v.file, Err: errors.New("no vectors")}
+	}
+	if v.dim != m.Dim() {
 		return &inputError{File: v.file, Err: fmt.Errorf("vectors of %d components, but the model makes %d: --model must be the one that made them", v.dim, m.Dim())}
 	}
 	if v.dim > search.MaxDim {
 		return &inputError{File: v.file, Err: fmt.Errorf("vectors of %d components, at most %d", v.dim, search.MaxDim)}
-	}
-	if v.dim == 0 {
-		return &inputError{File: v.file, Err: errors.New("no vectors")}
 	}
 	return nil
 }

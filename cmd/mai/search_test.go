@@ -225,7 +225,7 @@ func TestSearchQuantized(t *testing.T) {
 	}
 }
 
-// Halves, rows with NaN, no rows at all, and fewer rows than are wanted.
+// Halves, rows with NaN, and fewer rows than are wanted.
 func TestSearchOddVectors(t *testing.T) {
 	half := func(values ...uint16) string {
 		var b []byte
@@ -265,11 +265,6 @@ func TestSearchOddVectors(t *testing.T) {
 		t.Errorf("the row with a NaN: %s", r.stdout)
 	}
 
-	r = run(t, "", "search", "--json", "--model", tiny, "--quantize", "i8", write(t, "v.npy", npy(nil, searchDim)), "hello")
-	r.expect(t, 0)
-	if got := records[searchRecord](t, r); len(got) != 1 || len(got[0].Hits) != 0 || *got[0].Recall != 1 {
-		t.Errorf("no rows: %+v", got)
-	}
 	const header = "{'shape': (1L, 32L), 'fortran_order': False,'descr': '<f4'}\n"
 	version2 := npyMagic + "\x02\x00" + string(binary.LittleEndian.AppendUint32(nil, uint32(len(header)))) + header + floatBytes(rows[:32])
 	r = run(t, "", "search", "--json", "--model", tiny, write(t, "v.npy", version2), "hello")
@@ -290,13 +285,22 @@ func TestBadVectors(t *testing.T) {
 		words         []string
 	}{
 		{"empty", "", []string{"no vectors"}},
-		{"text", "hello\n", []string{"line 1: offset 0"}},
+		{"text", "hello\n", []string{"line 1: offset 0", "mai embed --file"}},
+		{"text of another encoding", "\xe9t\xe9\n", []string{"line 1: offset 0", "not UTF-8", "mai embed --file"}},
+		{"an array", "[1, 2]\n", []string{"line 1: offset 1", "a JSON array where an object is expected", "mai embed --file"}},
+		{"npz", "PK\x03\x04\x2d\x00\xff\n", []string{"line 1", ".npz", "numpy.save"}},
+		{"npy without rows", npy(nil, searchDim), []string{"no vectors"}},
+		{"npy without rows, of another dimension", npy(nil, 7), []string{"no vectors"}},
 		{"other JSON", `{"text": "a"}`, []string{`line 1: "embedding": missing`}},
-		{"no components", `{"embedding": []}`, []string{`line 1: "embedding": missing`}},
+		{"no components", `{"embedding": []}`, []string{`line 1: "embedding": empty`}},
+		{"null", `{"embedding": null}`, []string{`line 1: "embedding": missing`}},
+		{"a null", lines + `{"embedding": [1, 2, null]}`, []string{`line 5: "embedding": component 2 is null`}},
+		{"a null first", `{"embedding":[null,1]}`, []string{`line 1: "embedding": component 0 is null`}},
+		{"a null where a number was", `{"embedding": [1, 2], "embedding": [3, null]}`, []string{`line 1: "embedding": component 1 is null`}},
 		{"a broken line", lines + "{\"embedding\": [1, 2", []string{"line 5: offset"}},
 		{"a component that is text", `{"embedding": [1, "2"]}`, []string{"line 1: offset", "embedding"}},
 		{"a component beyond float32", `{"embedding": [1e39]}`, []string{"line 1: offset", "embedding"}},
-		{"a shorter vector", lines + `{"embedding": [1, 2]}`, []string{"vector 4 has 2 components, those before it 32"}},
+		{"a shorter vector", lines + `{"embedding": [1, 2]}`, []string{`line 5: "embedding": components: 2, in the lines before: 32`}},
 		{"another dimension", `{"embedding": [1, 2]}`, []string{"2 components, but the model makes 32", "--model"}},
 		{"npy of another dimension", npy(rows, 16), []string{"16 components, but the model makes 32", "--model"}},
 		{"npy cut in the magic", good[:5], []string{"line 1"}},
@@ -330,6 +334,15 @@ func TestBadVectors(t *testing.T) {
 				t.Errorf("stdout %q, stderr %q", clip(r.stdout), r.stderr)
 			}
 		})
+	}
+	// The line of a vector counts blank lines too.
+	blanks := "\n" + lines + "\n\n"
+	run(t, blanks+`{"embedding": [1]}`, "search", "--model", tiny, "-", "hello").expect(t, exitInput, `stdin: line 8: "embedding": components: 1`)
+	run(t, good, "search", "--model", tiny, "-", "hello").expect(t, exitInput, "stdin: line 1: a .npy file", "give its name")
+	// Only the word null in a number's place is bad.
+	null := strings.ReplaceAll(lines, `"text\t0"`, `"null"`)
+	if r := run(t, null, "search", "--model", tiny, "-", "hello"); null == lines || r.code != 0 {
+		t.Errorf("a text null: exit code %d, %s", r.code, r.stderr)
 	}
 	run(t, "", "search", "--model", tiny, "no/such/file", "hello").expect(t, exitInput, "no/such/file")
 	run(t, "", "search", "--model", tiny, t.TempDir(), "hello").expect(t, exitInput, "directory")

@@ -2,9 +2,12 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -25,22 +28,69 @@ type vectorLine struct {
 	embedding []float32
 }
 
-// vectorLines are the lines of embed.
-var vectorLines = kind[vectorLine]{
-	item: "vector",
-	jsonLine: func(line []byte) (vectorLine, error) {
-		var v struct {
-			Text      *string   `json:"text"`
-			Embedding []float32 `json:"embedding"`
+// vectorLines are the lines of embed, all of as many components as the first.
+func vectorLines() kind[vectorLine] {
+	dim := 0
+	return kind[vectorLine]{
+		item: "vector",
+		jsonLine: func(line []byte) (vectorLine, error) {
+			v, err := parseVector(line)
+			switch n := len(v.embedding); {
+			case err != nil && dim == 0:
+				return v, notVectors(line, err)
+			case err != nil:
+				return v, err
+			case dim != 0 && n != dim:
+				return v, modelfile.Errorf("", "embedding", "components: %d, in the lines before: %d", n, dim)
+			default:
+				dim = n
+			}
+			return v, nil
+		},
+	}
+}
+
+func parseVector(line []byte) (vectorLine, error) {
+	var v struct {
+		Text      *string   `json:"text"`
+		Embedding []float32 `json:"embedding"`
+	}
+	if err := modelfile.DecodeJSON("", line, &v); err != nil {
+		return vectorLine{}, err
+	}
+	if v.Embedding == nil {
+		return vectorLine{}, missing("embedding")
+	}
+	if len(v.Embedding) == 0 {
+		return vectorLine{}, modelfile.Errorf("", "embedding", "empty")
+	}
+	// encoding/json leaves a number as it is where the text has null. Pointers show it, but take thrice
+	// the memory, so only a line that has the word is read again.
+	if bytes.Contains(line, []byte("null")) {
+		var nulls struct {
+			Embedding []*float32 `json:"embedding"`
 		}
-		if err := modelfile.DecodeJSON("", line, &v); err != nil {
+		if err := modelfile.DecodeJSON("", line, &nulls); err != nil {
 			return vectorLine{}, err
 		}
-		if len(v.Embedding) == 0 {
-			return vectorLine{}, missing("embedding")
+		if i := slices.Index(nulls.Embedding, nil); i >= 0 {
+			return vectorLine{}, modelfile.Errorf("", "embedding", "component %d is null", i)
 		}
-		return vectorLine{v.Text, v.Embedding}, nil
-	},
+	}
+	return vectorLine{v.Text, v.Embedding}, nil
+}
+
+// notVectors is err, or says what a file really is that begins with line.
+func notVectors(line []byte, err error) error {
+	switch {
+	case bytes.HasPrefix(line, []byte(npyMagic)):
+		return errors.New("a .npy file, which is not read from stdin: give its name")
+	case bytes.HasPrefix(line, []byte("PK\x03\x04")):
+		return errors.New("a .npz or other zip file: save one array with numpy.save")
+	case !bytes.HasPrefix(bytes.TrimSpace(line), []byte("{")):
+		return fmt.Errorf("%w; make vectors with 'mai embed --file'", err)
+	}
+	return err
 }
 
 // readVectors reads a file of vectors, whose first bytes tell which kind it is, or lines from stdin.
@@ -70,7 +120,7 @@ func readVectors(cmd *cobra.Command, path string) (*vectors, error) {
 
 // readLines reads what embed writes.
 func (v *vectors) readLines(ctx context.Context, r io.Reader, bar *progress) error {
-	source := &source[vectorLine]{kind: vectorLines, name: v.file, r: r, jsonl: true}
+	source := &source[vectorLine]{kind: vectorLines(), name: v.file, r: r, jsonl: true}
 	n, texts := 0, false
 	for b, err := range source.batches(ctx) {
 		if err != nil {
@@ -79,9 +129,6 @@ func (v *vectors) readLines(ctx context.Context, r io.Reader, bar *progress) err
 		for _, line := range b.items {
 			if n == 0 {
 				v.dim = len(line.embedding)
-			}
-			if len(line.embedding) != v.dim {
-				return &inputError{File: v.file, Err: fmt.Errorf("vector %d has %d components, those before it %d", n, len(line.embedding), v.dim)}
 			}
 			v.rows = append(v.rows, line.embedding...)
 			v.texts = append(v.texts, "")
