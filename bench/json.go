@@ -50,8 +50,7 @@ type (
 	}
 )
 
-func writeJSON(w io.Writer, groups []Group, results []Result, figures []Figure) error {
-	level, _ := cpu.Detect()
+func writeJSON(w io.Writer, level cpu.Level, groups []Group, results []Result, figures []Figure) error {
 	report := jsonReport{
 		Machine: jsonMachine{processor(), level.String(), runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH,
 			time.Now().UTC().Format(time.DateOnly)},

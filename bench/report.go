@@ -26,7 +26,16 @@ func Main(section, command string, groups []Group) {
 	rounds := flag.Int("rounds", 0, "rounds of every group; 0: its own number")
 	asJSON := flag.Bool("json", false, "print JSON instead of tables")
 	flag.Parse()
-	if err := report(section, command, groups, *write, *filter, *rounds, *asJSON); err != nil {
+	var err error
+	switch {
+	case flag.NArg() > 0:
+		err = fmt.Errorf("an argument that is no flag: %q", flag.Arg(0))
+	case *rounds < 0:
+		err = fmt.Errorf("-rounds %d: must be at least 0", *rounds)
+	default:
+		err = report(section, command, groups, *write, *filter, *rounds, *asJSON)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -35,6 +44,11 @@ func Main(section, command string, groups []Group) {
 func report(section, command string, groups []Group, write, filter string, rounds int, asJSON bool) error {
 	if write != "" && (filter != "" || asJSON) {
 		return errors.New("a section has the tables of all groups: -write excludes -filter and -json")
+	}
+	// What MAI_CPU asks for and this machine cannot do is no measurement.
+	level, err := cpu.Detect()
+	if err != nil {
+		return err
 	}
 	re, err := regexp.Compile(filter)
 	if err != nil {
@@ -46,15 +60,18 @@ func report(section, command string, groups []Group, write, filter string, round
 			chosen = append(chosen, g)
 		}
 	}
+	if len(chosen) == 0 {
+		return fmt.Errorf("-filter %q: no group matches", filter)
+	}
 	results, figures, err := Run(chosen, rounds)
 	if err != nil {
 		return err
 	}
 	if asJSON {
-		return writeJSON(os.Stdout, chosen, results, figures)
+		return writeJSON(os.Stdout, level, chosen, results, figures)
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "`%s`\n\n%s\n", command, Machine())
+	fmt.Fprintf(&b, "`%s`\n\n%s\n", command, machine(level))
 	Tables(&b, chosen, results, figures)
 	if write == "" {
 		_, err = b.WriteTo(os.Stdout)
@@ -83,9 +100,8 @@ func replace(text, name, section string) (string, error) {
 	return before + begin + section + end + after, nil
 }
 
-// Machine is a line about where and when. The level is that of the primitives.
-func Machine() string {
-	level, _ := cpu.Detect()
+// machine is a line about where and when. The level is that of the primitives.
+func machine(level cpu.Level) string {
 	return fmt.Sprintf("%s, level %s, %d cores in use, %s %s/%s, %s.", processor(), level,
 		runtime.GOMAXPROCS(0), runtime.Version(), runtime.GOOS, runtime.GOARCH, time.Now().UTC().Format(time.DateOnly))
 }

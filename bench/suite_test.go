@@ -4,13 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/maida-ai/gomai/internal/cpu"
 	"github.com/maida-ai/gomai/layers"
 )
 
@@ -239,12 +242,15 @@ Speeds.
 	}
 
 	b.Reset()
-	if err := writeJSON(&b, []Group{g}, results, figures); err != nil {
+	if err := writeJSON(&b, cpu.Generic, []Group{g}, results, figures); err != nil {
 		t.Fatal(err)
 	}
 	var report jsonReport
 	if err := json.Unmarshal([]byte(b.String()), &report); err != nil {
 		t.Fatal(err)
+	}
+	if report.Machine.Level != cpu.Generic.String() {
+		t.Errorf("level %q", report.Machine.Level)
 	}
 	a, c := report.Cases[0], report.Cases[2]
 	if *a.Min != 20 || *a.Rate != 5 || a.RateUnit != "GB/s" || a.Unit != "ns" || c.Absent != "not here" || c.Min != nil {
@@ -252,6 +258,38 @@ Speeds.
 	}
 	if f := report.Figures; !f[0].Holds || *f[0].Value != 5.0/3 || f[1].Holds || f[1].Value != nil || f[2].Holds || f[2].Absent != "not here" {
 		t.Errorf("figures %+v", f)
+	}
+}
+
+// TestMainRefuses runs Main in a process of its own: this test again, told so by a variable.
+func TestMainRefuses(t *testing.T) {
+	const variable = "BENCH_TEST_ARGUMENTS"
+	if args, ok := os.LookupEnv(variable); ok {
+		os.Args = append([]string{"bench"}, strings.Fields(args)...)
+		flag.CommandLine = flag.NewFlagSet("bench", flag.ExitOnError)
+		Main("x", "go run x", []Group{{Name: "speeds", Rounds: 1, Cases: []Case{{Name: "a", Open: given(20)}}}})
+		os.Exit(0)
+	}
+	for _, c := range []struct {
+		args, level, want string // of stdout and stderr
+		ok                bool
+	}{
+		{"", "generic", "level generic,", true},
+		{"-filter speed -rounds 2", "generic", "| a ", true},
+		{"-json", "generic", `"level": "generic"`, true},
+		{"", "nonsense", "nonsense", false},
+		{"-json", "nonsense", "nonsense", false},
+		{"-filter nonsense", "generic", `-filter "nonsense": no group matches`, false},
+		{"-rounds -1", "generic", "-rounds -1: must be at least 0", false},
+		{"speeds", "generic", `no flag: "speeds"`, false},
+		{"-json speeds", "generic", `no flag: "speeds"`, false},
+	} {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestMainRefuses$")
+		cmd.Env = append(os.Environ(), variable+"="+c.args, cpu.Env+"="+c.level)
+		out, err := cmd.CombinedOutput()
+		if (err == nil) != c.ok || !strings.Contains(string(out), c.want) || !c.ok && strings.Count(string(out), "\n") != 1 {
+			t.Errorf("%s=%s %q: %v\n%s", cpu.Env, c.level, c.args, err, out)
+		}
 	}
 }
 
