@@ -81,7 +81,9 @@ func newDoctor() *cobra.Command {
 A level is a set of instructions that primitives (the loops over vectors and matrices) are
 written for. Each primitive runs at the best level that it was written for and that the CPU,
 the operating system and the start-up self-tests allow. The variable MAI_CPU lowers the
-level: MAI_CPU=avx2 runs nothing above avx2, MAI_CPU=generic runs plain Go.
+level: MAI_CPU=avx2 runs nothing above avx2, MAI_CPU=generic runs plain Go. The features
+are what the machine has, whatever MAI_CPU says. A matrix product that ends with an epilogue
+(GemmU8I8F32 and the like) is no primitive of its own: it stands under GemmU8I8 and Epilogue.
 
 With --json a fact that is unknown is null or "unknown", and a limit of 0 is none.`,
 		Example: "  mai doctor",

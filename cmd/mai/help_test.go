@@ -81,6 +81,21 @@ func flag(cmd *cobra.Command, name string) string {
 	return ""
 }
 
+// What is odd about the output is said where people look it up.
+func TestHelpSays(t *testing.T) {
+	for command, phrases := range map[string][]string{
+		"search": {"blank lines that VECTORS may have", "NaN"},
+		"doctor": {"whatever MAI_CPU says", "GemmU8I8 and Epilogue"},
+	} {
+		help := strings.Join(strings.Fields(run(t, "", command, "--help").stdout), " ")
+		for _, p := range phrases {
+			if !strings.Contains(help, p) {
+				t.Errorf("mai %s --help lacks %q", command, p)
+			}
+		}
+	}
+}
+
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{nil, {"--help"}, {"-h"}, {"help"}} {
 		r := run(t, "", args...)

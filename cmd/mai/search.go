@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -60,8 +61,10 @@ those that floats find is the recall; it is computed, which takes as long as a s
 floats, and told on stderr.
 
 With --json it prints {"index", "query", "hits": [{"rank", "score", "row", "text"}], "recall"}
-a line. Rows count from 0. Scores of --metric euclidean, and of binary without --rerank (bits that
-differ), are distances: the lowest is the best.`,
+a line. Rows count from 0, without the blank lines that VECTORS may have: those are skipped.
+Scores of --metric euclidean, and of binary without --rerank (bits that differ), are distances:
+the lowest is the best. A score that is NaN, as for a row with a NaN in it, or infinite is null
+with --json and none in the table.`,
 		Example: `  mai embed "a cat sat" "stocks fell" | mai search - "feline"`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -203,6 +206,9 @@ func (f *finder) find(ctx context.Context, index int, text string) (searchRecord
 	if err != nil {
 		return searchRecord{}, nil, err
 	}
+	if !slices.ContainsFunc(e.Embedding, func(x float32) bool { return x != 0 }) {
+		found = append(found, flawed{index, zeroQuery})
+	}
 	a := f.free.Get().(*asker)
 	defer f.free.Put(a)
 	q := &types.Embedding{F32: e.Embedding, Space: vectorSpace}
@@ -281,7 +287,7 @@ func (r *searchRecord) table(alone bool) string {
 		if r.Index > 0 {
 			b.WriteString("\n")
 		}
-		fmt.Fprintf(&b, "%s\n", oneField.Replace(r.Query))
+		fmt.Fprintf(&b, "%s\n", oneField(r.Query))
 	}
 	b.WriteString("rank       score       row")
 	if len(r.Hits) > 0 && r.Hits[0].Text != nil {
@@ -294,7 +300,7 @@ func (r *searchRecord) table(alone bool) string {
 		}
 		fmt.Fprintf(&b, "\n%4d  %10s  %8d", h.Rank, score, h.Row)
 		if h.Text != nil {
-			fmt.Fprintf(&b, "  %s", oneField.Replace(*h.Text))
+			fmt.Fprintf(&b, "  %s", oneField(*h.Text))
 		}
 	}
 	return b.String()

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -174,6 +178,73 @@ func TestSearchTable(t *testing.T) {
 	r.expect(t, 0)
 	if want := "hello\n" + table(e[0]) + "\ncat\n" + table(e[1]); r.stdout != want {
 		t.Errorf("got\n%swant\n%s", r.stdout, want)
+	}
+}
+
+// A text from a file does nothing to the terminal that shows it. JSON has it as it is.
+func TestSearchTableControls(t *testing.T) {
+	const text = "a\x1b[31mb\u202ec\u0085d\x7f\u2066e\r\n\tf\u00e9"
+	line, err := json.Marshal(embedRecord{Text: text, Embedding: make([]float32, searchDim)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := write(t, "v.jsonl", string(line))
+	r := run(t, "", "search", "--model", tiny, file, "x\x1b]0;y\a", "z")
+	r.expect(t, 0)
+	for _, want := range []string{`  a\x1b[31mb\u202ec\u0085d\x7f\u2066e   f` + "\u00e9\n", `x\x1b]0;y\a` + "\n"} {
+		if !strings.Contains(r.stdout, want) {
+			t.Errorf("the table lacks %q: %q", want, r.stdout)
+		}
+	}
+	r = run(t, "", "search", "--json", "--model", tiny, file, "z")
+	r.expect(t, 0)
+	if got := records[searchRecord](t, r); len(got) != 1 || *got[0].Hits[0].Text != text {
+		t.Errorf("JSON has %+v", got)
+	}
+}
+
+// The model in the binary has a vector of zeros for what it does not know.
+func TestSearchZeroQuery(t *testing.T) {
+	file := write(t, "v.jsonl", run(t, "", "embed", "hello world", "the cat").stdout)
+	for _, c := range []struct {
+		queries []string
+		words   []string
+	}{
+		{[]string{""}, []string{"the vector of text 0 is zero", "order means nothing"}},
+		{[]string{"cat", "\u2603\u2603"}, []string{"the vector of text 1 is zero", "order means nothing"}},
+		{[]string{"", "cat", ""}, []string{"the vector of text 0 is zero", "2 of 3 texts are zero"}},
+	} {
+		run(t, "", append([]string{"search", file}, c.queries...)...).expect(t, 0, c.words...)
+	}
+	r := run(t, "", "search", file, "cat", "dog")
+	r.expect(t, 0)
+	r.silent(t)
+}
+
+// The commands of the README run as they stand.
+func TestReadmeSearch(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("they are for a POSIX shell")
+	}
+	page, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(page), "\n## Search\n")
+	_, block, _ = strings.Cut(block, "```sh\n")
+	block, _, ok := strings.Cut(block, "```\n")
+	commands := strings.ReplaceAll(block, "go run ./cmd/mai", mai)
+	if !ok || commands == block {
+		t.Fatal("README.md has no commands under Search")
+	}
+	shell := exec.CommandContext(t.Context(), "sh", "-e", "-c", commands)
+	shell.Dir = t.TempDir()
+	var stdout bytes.Buffer
+	shell.Stdout = &stdout
+	r := finish(t, shell, &stdout)
+	r.expect(t, 0)
+	if n := strings.Count(r.stdout, "a quick automobile\n"); n != 2 {
+		t.Errorf("the nearest text was found %d times, want 2:\n%s", n, r.stdout)
 	}
 }
 

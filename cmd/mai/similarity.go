@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -73,10 +75,10 @@ func newSimilarity() *cobra.Command {
 
 A file holds one pair a line, with a tab between its two texts, and the answer to each is the
 line SCORE, A, B with tabs between them, for 'sort -n' and 'cut'; tabs and ends of lines that
-a text from JSON may hold become spaces. Answers are in the order of the file. Memory stays
-bounded however long the file is, and each line is answered as it arrives. A line that is no
-pair ends the run, after the answers to those before it. --jsonl=false reads a *.jsonl file as
-plain lines.
+a text from JSON may hold become spaces, and characters that control a terminal or the direction
+of text are written as \x1b and \u202e. Answers are in the order of the file. Memory stays bounded
+however long the file is, and each line is answered as it arrives. A line that is no pair ends the
+run, after the answers to those before it. --jsonl=false reads a *.jsonl file as plain lines.
 
 With --json it prints {"metric", "score"}, for a file one {"index", "metric", "score"} a line;
 index counts pairs from 0.`,
@@ -117,7 +119,7 @@ index counts pairs from 0.`,
 				case asJSON:
 					return pairRecord{index, record}, found, err
 				}
-				return fmt.Sprintf("%.6f\t%s\t%s", score, oneField.Replace(p.a), oneField.Replace(p.b)), found, err
+				return fmt.Sprintf("%.6f\t%s\t%s", score, oneField(p.a), oneField(p.b)), found, err
 			})
 		},
 	}
@@ -127,8 +129,32 @@ index counts pairs from 0.`,
 	return cmd
 }
 
-// oneField keeps a text within its field of a line.
-var oneField = strings.NewReplacer("\t", " ", "\n", " ", "\r", " ")
+// oneField keeps a text within its field of a line, and from doing anything to a terminal: characters
+// that control it, or that turn the direction of what follows, are shown as Go writes them (\x1b).
+func oneField(s string) string {
+	if strings.IndexFunc(s, controls) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r == '\t' || r == '\n' || r == '\r':
+			b.WriteByte(' ')
+		case controls(r):
+			quoted := strconv.QuoteRuneToASCII(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// controls says whether r is a control character or one of the explicit bidirectional formatting
+// characters (https://www.unicode.org/reports/tr9/#Directional_Formatting_Characters).
+func controls(r rune) bool {
+	return unicode.IsControl(r) || r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
+}
 
 // compare returns the pair as the model read it, and its score.
 func compare(ctx context.Context, m *models.Model, metric metrics.Metric, index int, p pair) (pair, float64, []flawed, error) {

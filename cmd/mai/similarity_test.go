@@ -97,6 +97,15 @@ func TestSimilarityFile(t *testing.T) {
 	}
 }
 
+func TestSimilarityControls(t *testing.T) {
+	const line = `{"a": "x\u001b[2J", "b": "y\tz\u2069"}`
+	r := run(t, line, "similarity", "--model", tiny, "--file", "-", "--jsonl")
+	r.expect(t, 0)
+	if _, texts, _ := strings.Cut(r.stdout, "\t"); texts != "x\\x1b[2J\ty z\\u2069\n" {
+		t.Errorf("got %q", r.stdout)
+	}
+}
+
 func TestBadPairs(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -144,7 +153,7 @@ func TestSimilarityFields(t *testing.T) {
 	r := run(t, `{"a": "cat\tsat\r\n", "b": "dog\u0000"}`, "similarity", "--model", tiny, "--jsonl", "--file", "-")
 	r.expect(t, 0)
 	single := run(t, "", "similarity", "--model", tiny, "cat\tsat\r\n", "dog")
-	if want := strings.TrimSpace(single.stdout) + "\tcat sat  \tdog\x00\n"; r.stdout != want {
+	if want := strings.TrimSpace(single.stdout) + "\tcat sat  \tdog\\x00\n"; r.stdout != want {
 		t.Errorf("got %q, want %q", r.stdout, want)
 	}
 	r = run(t, "caf\xe9\t\xe2\x82\n", "similarity", "--model", tiny, "--file", "-")

@@ -12,6 +12,7 @@ const (
 	illFormed flaw = iota // not UTF-8
 	truncated             // longer than the model reads
 	unknown               // mostly words that the vocabulary lacks
+	zeroQuery             // without a direction that rows could be alike to
 	flaws
 )
 
@@ -37,6 +38,10 @@ var flawWords = [flaws]struct{ one, many string }{
 	unknown: {
 		"less than half of %s is in the model's vocabulary, so its vector says little; --model takes a multilingual model",
 		"%d of %d texts are mostly outside the model's vocabulary",
+	},
+	zeroQuery: {
+		"the vector of %s is zero: by cosine and dot all rows score 0, and their order means nothing",
+		"the vectors of %d of %d texts are zero: the order of their rows means nothing",
 	},
 }
 
