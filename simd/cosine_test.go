@@ -13,7 +13,7 @@ func TestCosineF32(t *testing.T) { eachLevel(t, testCosineF32) }
 // The result must be what the end of the documentation makes of sums in the documented order.
 func testCosineF32(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	dot := reductions[0]
+	dot := reduction{add: fma32}
 	for _, n := range append(lengths(4*lanes+20), chunk, chunk+1, 2*chunk+77) {
 		a, b := randomVector(r, n+1)[1:], randomVector(r, n+1)[1:]
 		a0, b0 := slices.Clone(a), slices.Clone(b)
@@ -151,6 +151,23 @@ func testNormF32(t *testing.T) {
 	} {
 		if got := NormF32(c.v); got != c.want && !(math.IsNaN(got) && math.IsNaN(c.want)) {
 			t.Errorf("%v: got %v, want %v", c.v, got, c.want)
+		}
+	}
+}
+
+// Products that underflow leave -0 in all partial sums, if the tail does not make 0 of it: the cosine is 0.
+func TestCosineF32HasNoNegativeZero(t *testing.T) { eachLevel(t, testCosineF32HasNoNegativeZero) }
+
+func testCosineF32HasNoNegativeZero(t *testing.T) {
+	zero := float32(math.Copysign(0, -1))
+	block := func(x float32) []float32 { return slices.Repeat([]float32{x}, lanes) }
+	a, b := slices.Concat(block(1e-30), block(1), block(zero)), slices.Concat(block(-1e-30), block(zero), block(1))
+	if ab := fusedDotF32Generic(a, b); ab != 0 || !math.Signbit(float64(ab)) {
+		t.Fatalf("the product is %v, the test wants -0", ab)
+	}
+	for _, n := range []int{len(a), len(a) - 1, len(a) - 63} {
+		if c := CosineF32(a[:n], b[:n]); c != 0 || math.Signbit(c) {
+			t.Errorf("n=%d: got %v, want 0", n, c)
 		}
 	}
 }

@@ -19,16 +19,17 @@ type reduction struct {
 	f      func(a, b []float32) float32
 	term32 func(x, y float32) float32
 	term64 func(x, y float64) float64
-	extra  int // roundings of a term, beside the sum's
+	extra  int                             // roundings of a term, beside the sum's
+	add    func(x, y, sum float32) float32 // instead of adding term32
 }
 
 var reductions = []reduction{
 	{"DotF32", dotF32Code, DotF32,
 		func(x, y float32) float32 { return float32(x * y) },
-		func(x, y float64) float64 { return x * y }, 8},
+		func(x, y float64) float64 { return x * y }, 8, nil},
 	{"L2F32", l2F32Code, L2F32,
 		func(x, y float32) float32 { d := x - y; return float32(d * d) },
-		func(x, y float64) float64 { return (x - y) * (x - y) }, 10},
+		func(x, y float64) float64 { return (x - y) * (x - y) }, 10, nil},
 }
 
 // inOrder is the reduction as the package comment words it.
@@ -39,6 +40,10 @@ func (r reduction) inOrder(a, b []float32) float32 {
 	}
 	sums := make([]float32, lanes)
 	for i := range a {
+		if r.add != nil {
+			sums[i%lanes] = r.add(a[i], b[i], sums[i%lanes])
+			continue
+		}
 		sums[i%lanes] += r.term32(a[i], b[i])
 	}
 	for len(sums) > 1 {

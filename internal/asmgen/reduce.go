@@ -30,6 +30,7 @@ type reduction struct {
 	one             bool   // there is no vector b
 	scalar          string // a parameter that stands in the place of each b[i]
 	keep            bool   // the terms are stored to a vector dst too
+	fused           bool   // instead of terms: products of a and b, added without being rounded before
 	twice           bool   // two blocks a turn: worth it where a turn is short
 
 	// term turns the values x of a into terms, y being the values of b.
@@ -114,9 +115,13 @@ func (g *reducing) blocks() {
 
 // add adds the i-th register of a block.
 func (g *reducing) add(i int) {
+	sum := g.sum[i%len(g.sum)]
 	x := g.vector()
 	g.reduction.a.widen(g.Context, g.at(g.a, i), x)
 	switch {
+	case g.fused:
+		g.VFMADD231PS(g.at(g.b, i), x, sum)
+		return
 	case g.scalar != nil:
 		g.term(g.vectors, x, g.scalar)
 	case g.one:
@@ -130,7 +135,6 @@ func (g *reducing) add(i int) {
 	if g.keep {
 		g.store(x, nil, g.at(g.dst, i))
 	}
-	sum := g.sum[i%len(g.sum)]
 	g.VADDPS(x, sum, sum)
 }
 
@@ -182,6 +186,12 @@ func (r reduction) avx512(v vectors) {
 		x := g.vector()
 		r.a.widenMasked(g.Context, g.at(g.a, i), k, x)
 		switch {
+		case r.fused:
+			y := g.vector()
+			r.b.widenMasked(g.Context, g.at(g.b, i), k, y)
+			g.VFMADD231PS(y, x, k, g.sum[i])
+			g.SHRQ(operand.Imm(16), bits)
+			continue
 		case g.scalar != nil:
 			g.term(v, x, g.scalar)
 		case !r.one:
@@ -204,6 +214,10 @@ func (r reduction) avx2(v vectors) {
 	g := r.begin(v)
 	g.blocks()
 	last, full, rest := g.zero(), g.GP64(), g.GP64()
+	factor := last // of last, where their product is fused
+	if r.fused {
+		factor = g.zero()
+	}
 	g.MOVQ(g.n, full)
 	g.MOVQ(g.n, rest)
 	g.ANDQ(operand.Imm(7), rest)
@@ -212,6 +226,8 @@ func (r reduction) avx2(v vectors) {
 	mask := g.tailMask(rest)
 	r.a.widenTail(g.Context, behind(g.a, full), rest, mask, last, "a")
 	switch {
+	case r.fused:
+		r.b.widenTail(g.Context, behind(g.b, full), rest, mask, factor, "b")
 	case g.scalar != nil:
 		g.term(v, last, g.scalar)
 		g.VANDPS(mask, last, last)
@@ -232,7 +248,11 @@ func (r reduction) avx2(v vectors) {
 	}
 	for i := 7; i >= 0; i-- {
 		g.Label("last" + digit(i))
-		g.VADDPS(last, g.sum[i], g.sum[i])
+		if r.fused {
+			g.VFMADD231PS(factor, last, g.sum[i])
+		} else {
+			g.VADDPS(last, g.sum[i], g.sum[i])
+		}
 		if i > 0 {
 			g.JMP(operand.LabelRef("fold"))
 		}
