@@ -24,7 +24,6 @@ const module = "github.com/maida-ai/gomai"
 // import what they like.
 const floors = `
 	types:               -
-	internal/cores:      -
 	internal/cpu:        -
 	internal/labels:     -
 	internal/invariants: -
@@ -43,7 +42,7 @@ const floors = `
 	native:     models metrics quant simd types
 
 	# the execution column
-	sched:      internal/cores internal/labels internal/lane internal/invariants
+	sched:      internal/labels internal/lane internal/invariants
 	kernel:     sched types internal/labels internal/cells internal/invariants internal/placement internal/realctx internal/settings
 	graph:      kernel types internal/cells internal/invariants internal/settings
 	layers:     graph kernel sched types internal/invariants internal/settings
@@ -77,7 +76,7 @@ const outside = `
 	github.com/spf13/cobra:              cmd
 	github.com/schollz/progressbar/v3:   cmd
 	golang.org/x/term:                   cmd
-	golang.org/x/sys:                    models metrics internal/cpu internal/cores
+	golang.org/x/sys:                    models metrics internal/cpu
 	golang.org/x/text:                   models cmd
 	gonum.org/v1/gonum:                  models bench
 

@@ -20,8 +20,7 @@ func (f *Frame) Run() error {
 }
 
 func (f *Frame) runObserved() error {
-	f.sampled, f.waited = f.main.beat, 0
-	f.began = f.sched.Now()
+	f.sampled, f.waited, f.began = f.main.beat, 0, f.sched.Now()
 	f.main.boundary = f.began
 	err := f.main.run(0)
 	if f.sampling {

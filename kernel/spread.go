@@ -66,7 +66,7 @@ func (s *strand) spreadOut(o *op) (*op, error) {
 	f.stepID(o.pc)
 	p.pc, p.beat, p.want, p.err = o.pc, s.beat, s.want, nil
 	p.failed.Store(false)
-	wake := p.profit.Wake(p.calls, len(p.branches), f.sched.Helpers(), s.beat)
+	wake := p.profit.Wake(p.calls, len(p.branches), f.sched.Helpers(), f.sched.Busy(), s.beat)
 	p.calls++
 	if wake != placement.Stay && f.sched.Spread(p, len(p.branches), wake) {
 		f.engine.spread.Add(1)

@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 
 	"github.com/panjf2000/ants/v2"
-
-	"github.com/maida-ai/gomai/internal/cores"
 )
 
 // Job is work in independent items.
@@ -54,7 +52,7 @@ type crew struct {
 	limit    atomic.Int64  // loops wanted
 	beat     atomic.Uint32 // when limit was compared with GOMAXPROCS
 	slots    [maxSlots]slot
-	tokens   [maxLoops]chan int // each carries the core of who sends it, and who has work for its own
+	tokens   [maxLoops]chan struct{}
 
 	mu      sync.Mutex
 	running uint64 // a bit for each loop
@@ -158,6 +156,9 @@ func becomes(w *word, zero bool, rounds int) bool {
 	return false
 }
 
+// busy says whether there are as many requests inside as cores.
+func (c *crew) busy() bool { return int64(c.inside.Load()) > c.limit.Load() }
+
 // spin reports whether there was work before it gave up.
 func (c *crew) spin() bool {
 	runtime.Gosched() // who took the last item of a slot is perhaps about to clear its bit
@@ -167,7 +168,7 @@ func (c *crew) spin() bool {
 		if becomes(&c.active, false, 1) {
 			return true
 		}
-		if quiet++; c.inside.Load() > 0 {
+		if quiet++; c.inside.Load() > 0 && !c.busy() {
 			quiet = 0
 		}
 	}
@@ -180,7 +181,7 @@ func (c *crew) park(n int) {
 	bit := uint64(1) << n
 	c.idle.Or(bit)
 	if c.active.Load() == 0 && n < int(c.limit.Load()) || c.idle.And(^bit)&bit == 0 {
-		cores.Avoid(<-c.tokens[n])
+		<-c.tokens[n]
 	}
 }
 
@@ -188,7 +189,7 @@ func (c *crew) park(n int) {
 func (c *crew) wake(most int) {
 	for n := 0; most > 0 && n < maxLoops; most-- {
 		if n = takeBit(&c.idle); n < maxLoops {
-			c.tokens[n] <- cores.Current()
+			c.tokens[n] <- struct{}{}
 		}
 	}
 }
@@ -216,7 +217,7 @@ func (c *crew) resize(limit int) {
 		c.pool, _ = ants.NewPool(-1, ants.WithDisablePurge(true), ants.WithPanicHandler(func(p any) { panic(p) }))
 		for i := range maxSlots {
 			c.slots[i].bit, c.slots[i].wake = 1<<i, make(chan struct{}, 1)
-			c.tokens[i] = make(chan int, 1)
+			c.tokens[i] = make(chan struct{}, 1)
 		}
 		c.free.Store(1<<maxSlots - 1)
 	}

@@ -278,6 +278,7 @@ func TestLoopsLookForWorkInRequests(t *testing.T) {
 	procs(t, 1) // so that the two take turns
 	s := New()
 	defer s.Close()
+	s.crew.limit.Store(1) // as if there were a core besides
 	if n := spinning(s, func(int) {}); n > 4*quietRounds {
 		t.Errorf("%d rounds without a request", n)
 	}
@@ -295,6 +296,11 @@ func TestLoopsLookForWorkInRequests(t *testing.T) {
 	})
 	if n < spinRounds/2 {
 		t.Errorf("%d rounds while requests come and go, want %d", n, spinRounds)
+	}
+	s.Enter()
+	s.Enter() // two, and so no core for the loop
+	if n := spinning(s, func(int) {}); n > 4*quietRounds {
+		t.Errorf("%d rounds while each core has a request of its own", n)
 	}
 }
 
@@ -451,4 +457,27 @@ func TestSpawn(t *testing.T) {
 			t.Errorf("after Close: %v", err)
 		}
 	}, MaxBlocking(1))
+}
+
+// Each core has a request of its own: so many are inside.
+func TestBusy(t *testing.T) {
+	s := New()
+	defer s.Close()
+	loops := s.Crew()
+	for range loops {
+		s.Enter()
+	}
+	if s.Busy() {
+		t.Errorf("%d requests inside are too many for %d loops and their callers", loops, loops)
+	}
+	s.Enter()
+	if !s.Busy() {
+		t.Errorf("%d requests inside leave no core to any of %d loops", loops+1, loops)
+	}
+	for range loops + 1 {
+		s.Leave()
+	}
+	if s.Busy() && loops > 0 {
+		t.Error("busy without a request inside")
+	}
 }

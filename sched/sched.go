@@ -108,6 +108,10 @@ func (s *Sched) Leave() { s.crew.inside.Add(^uint64(0)) }
 // Helpers is how many loops look for work at this moment.
 func (s *Sched) Helpers() int { return int(s.crew.spinning.Load()) }
 
+// Busy says whether each core has a request of its own inside, so that who comes to help one takes the
+// core of another.
+func (s *Sched) Busy() bool { return s.crew.busy() }
+
 // Spread runs the items of job on its caller and on the loops that come to help, and returns when all
 // are over; an item that calls runtime.Goexit on the caller takes those with it that nobody has begun.
 // It wakes up to wake parked loops. It returns false, and has run nothing, if there is no crew, if all

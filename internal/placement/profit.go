@@ -43,8 +43,9 @@ func (p *Profit) Stays(run uint32) bool {
 }
 
 // Wake says how many parked helpers are to be woken for n branches, or Stay. helpers is how many look
-// for work already, beat the number of the present millisecond: on trial, one is woken in each.
-func (p *Profit) Wake(run uint32, n, helpers int, beat uint32) int {
+// for work already, busy whether each core has a call of its own, beat the number of the present
+// millisecond: on trial, one is woken in each.
+func (p *Profit) Wake(run uint32, n, helpers int, busy bool, beat uint32) int {
 	if p.Always {
 		return n
 	}
@@ -54,6 +55,9 @@ func (p *Profit) Wake(run uint32, n, helpers int, beat uint32) int {
 	}
 	if (helpers > 0 || work >= worthWaking) && p.skip.Load() > 0 {
 		p.skip.Add(-1)
+		return Stay
+	}
+	if busy && work < worthWaking {
 		return Stay
 	}
 	if helpers > 0 {

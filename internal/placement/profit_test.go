@@ -20,7 +20,7 @@ func TestProfitByWork(t *testing.T) {
 		if c.work > 0 {
 			p = measured(c.work)
 		}
-		if got := p.Wake(1, 8, c.helpers, 5); got != c.want || p.Stays(1) != (c.work < Worthwhile) {
+		if got := p.Wake(1, 8, c.helpers, false, 5); got != c.want || p.Stays(1) != (c.work < Worthwhile) {
 			t.Errorf("8 branches of %d ns with %d helpers: %d, stays: %v, want %d", c.work, c.helpers, got, p.Stays(1), c.want)
 		}
 	}
@@ -40,13 +40,13 @@ func TestProfitFollowsWork(t *testing.T) {
 func TestProfitMeasures(t *testing.T) {
 	p := measured(Worthwhile)
 	for run := range uint32(200) {
-		if got := p.Wake(run, 8, 1, 1); (got == Stay) != (run%64 == 0) || p.Stays(run) {
+		if got := p.Wake(run, 8, 1, false, 1); (got == Stay) != (run%64 == 0) || p.Stays(run) {
 			t.Errorf("run %d: %d, stays: %v", run, got, p.Stays(run))
 		}
 		if small := new(Profit); small.Stays(run) != (run%64 != 0) {
 			t.Errorf("run %d of small work stays: %v", run, small.Stays(run))
 		}
-		if always := (&Profit{Always: true}); always.Stays(run) || always.Wake(run, 8, 0, 1) != 8 {
+		if always := (&Profit{Always: true}); always.Stays(run) || always.Wake(run, 8, 0, false, 1) != 8 {
 			t.Errorf("run %d is not handed over", run)
 		}
 	}
@@ -58,7 +58,7 @@ func TestProfitTrials(t *testing.T) {
 	trials := func(from, to uint32, gain bool) (at []uint32) {
 		for beat := from; beat < to; beat++ {
 			for range 3 {
-				switch p.Wake(1, 2, 0, beat) {
+				switch p.Wake(1, 2, 0, false, beat) {
 				case 1:
 					at = append(at, beat)
 					p.Learn(2*Worthwhile, 1, beat) // it had to be woken
@@ -93,7 +93,7 @@ func TestProfitTrials(t *testing.T) {
 func TestProfitPauses(t *testing.T) {
 	p := measured(Worthwhile)
 	pause := func() (n int) {
-		for p.Wake(1, 2, 1, 1) == Stay {
+		for p.Wake(1, 2, 1, false, 1) == Stay {
 			n++
 		}
 		return n
@@ -115,7 +115,7 @@ func TestProfitPauses(t *testing.T) {
 		}
 		p.Learn(1, 0, 1)
 	}
-	if p.Wake(1, 2, 0, 1000) != 1 {
+	if p.Wake(1, 2, 0, false, 1000) != 1 {
 		t.Fatal("no trial with nobody awake")
 	}
 	for i := 1; i <= probation+patience; i++ {
@@ -123,11 +123,15 @@ func TestProfitPauses(t *testing.T) {
 	}
 	lose(probation+patience+1, 2)
 
+	if p := measured(Worthwhile); p.Wake(1, 2, 0, true, 1) != Stay || p.Wake(1, 2, 1, true, 1) != Stay || p.Wake(1, 2, 1, false, 1) != 0 {
+		t.Error("with all cores busy branches do not stay, or without that they do")
+	}
+
 	q := measured(worthWaking)
 	for range patience + 1 {
 		q.Learn(worthWaking, 7, 1)
 	}
-	if q.Wake(1, 8, 0, 1) != Stay {
+	if q.Wake(1, 8, 0, false, 1) != Stay {
 		t.Error("long work that loses with helpers woken does not pause")
 	}
 }
