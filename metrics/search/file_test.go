@@ -116,8 +116,10 @@ func TestClosedHasNoRows(t *testing.T) {
 		t.Fatal(m.Rows(), err)
 	}
 	var bad *ArgumentError
-	if _, err := new(Searcher).TopK(t.Context(), m, Range{0, 2}, embedding([]float32{1, 2}), make([]Hit, 1)); !errors.As(err, &bad) {
-		t.Errorf("a search after Close: %v", err)
+	for _, rows := range []Range{{0, 2}, m.All()} {
+		if _, err := new(Searcher).TopK(t.Context(), m, rows, embedding([]float32{1, 2}), make([]Hit, 1)); !errors.As(err, &bad) || bad.Name != "m" {
+			t.Errorf("a search of %v after Close: %v", rows, err)
+		}
 	}
 }
 

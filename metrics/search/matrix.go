@@ -58,8 +58,9 @@ type Matrix struct {
 	square  []int32   // I8: |row|^2 in quanta
 	lost    []uint64  // Binary: a bit for each row whose vector held a NaN; nil without one
 
-	wide  []float32    // scratch of append
-	unmap func() error // nil when the components are ordinary memory
+	wide   []float32    // scratch of append
+	unmap  func() error // nil when the components are ordinary memory
+	closed bool
 }
 
 // Kind says how the components are stored.

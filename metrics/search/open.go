@@ -75,14 +75,15 @@ func Open(path string, opts ...OpenOption) (*Matrix, error) {
 	return m, nil
 }
 
-// Close gives the mapping of a file back; the matrix has no rows afterwards. A second Close does
-// nothing, nor does Close of a matrix in ordinary memory. It may not run beside a search.
+// Close gives the mapping of a file back; the matrix has no rows afterwards, and a search of it is an
+// *ArgumentError. A second Close does nothing, nor does Close of a matrix in ordinary memory. It may not
+// run beside a search.
 func (m *Matrix) Close() error {
 	unmap := m.unmap
 	if unmap == nil {
 		return nil
 	}
-	*m = Matrix{kind: m.kind, dim: m.dim, space: m.space}
+	*m = Matrix{kind: m.kind, dim: m.dim, space: m.space, closed: true}
 	return unmap()
 }
 

@@ -116,12 +116,14 @@ func (s *Searcher) TopKRerank(ctx context.Context, coarse, exact *Matrix, rows R
 // begin checks what a search was given and prepares the query.
 func (s *Searcher) begin(ctx context.Context, m *Matrix, metric Metric, rows Range, q *types.Embedding) error {
 	switch {
+	case m.closed:
+		return badArgument("m", "it is closed")
 	case !metric.fits(m.kind):
 		return badArgument("Metric", "%v does not compare %v rows", metric, m.kind)
 	case rows.From < 0 || rows.To < rows.From || rows.To > m.rows:
 		return badArgument("rows", "%d to %d of %d", rows.From, rows.To, m.rows)
 	case s.Filter != nil && len(s.Filter) < (m.rows+63)/64:
-		return badArgument("Filter", "%d words are no bit for each of %d rows", len(s.Filter), m.rows)
+		return badArgument("Filter", "%d words, %d rows need %d", len(s.Filter), m.rows, (m.rows+63)/64)
 	}
 	if err := s.query.prepare(m, metric, q); err != nil {
 		return err
