@@ -29,6 +29,7 @@ const floors = `
 	internal/invariants: -
 	internal/cells:      internal/invariants
 	internal/lane:       -
+	internal/mapped:     -
 	internal/peak:       internal/cpu
 	internal/placement:  -
 	internal/realctx:    -
@@ -37,8 +38,8 @@ const floors = `
 	# the numeric column
 	simd:       internal/cpu
 	quant:      simd internal/cpu
-	models:     quant simd types internal/cpu
-	metrics:    simd types internal/cpu
+	models:     quant simd types internal/cpu internal/mapped
+	metrics:    simd types internal/cpu internal/mapped
 	native:     models metrics quant simd types
 
 	# the execution column
@@ -76,7 +77,7 @@ const outside = `
 	github.com/spf13/cobra:              cmd
 	github.com/schollz/progressbar/v3:   cmd
 	golang.org/x/term:                   cmd
-	golang.org/x/sys:                    models metrics internal/cpu
+	golang.org/x/sys:                    internal/cpu internal/mapped
 	golang.org/x/text:                   models cmd
 	gonum.org/v1/gonum:                  models bench
 

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/maida-ai/gomai/internal/cpu"
+	"github.com/maida-ai/gomai/internal/mapped"
 )
 
 // OpenOption is a setting of Open.
@@ -60,7 +61,7 @@ func Open(path string, opts ...OpenOption) (*Matrix, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, unmap, err := mapFile(f, h.size)
+	data, unmap, err := mapped.File(f, h.size)
 	if err != nil {
 		return nil, fileError(path, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/maida-ai/gomai/internal/mapped"
 	"github.com/maida-ai/gomai/models/modelfile"
 )
 
@@ -94,7 +95,7 @@ func Open(path string) (*File, error) {
 		return nil, modelfile.Wrap(path, err)
 	}
 	defer f.Close()
-	data, unmap, err := mapFile(f, info.Size())
+	data, unmap, err := mapped.File(f, info.Size())
 	if err != nil {
 		return nil, modelfile.Wrap(path, err)
 	}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package safetensors
+package mapped
 
 import (
 	"os"
@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mapFile maps size bytes of f, read-only. The mapping outlives f.
-func mapFile(f *os.File, size int64) ([]byte, func() error, error) {
+// File maps the first size bytes of f, read-only, and returns how to give them back. The mapping outlives
+// f. A file that is cut short while it is mapped makes reads of the lost part crash the process.
+func File(f *os.File, size int64) ([]byte, func() error, error) {
 	if int64(int(size)) != size {
 		return nil, nil, unix.EFBIG
 	}

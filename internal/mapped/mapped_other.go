@@ -1,6 +1,6 @@
-//go:build !unix
+//go:build !unix && !windows
 
-package search
+package mapped
 
 import (
 	"io"
@@ -8,8 +8,8 @@ import (
 	"unsafe"
 )
 
-// mapFile reads f: there is no mapping here.
-func mapFile(f *os.File, size int64) ([]byte, func() error, error) {
+// File reads the first size bytes of f: there is no mapping here, and nothing to give back.
+func File(f *os.File, size int64) ([]byte, func() error, error) {
 	// As words, so that it begins where the widest number may.
 	data := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(make([]uint64, (size+7)/8)))), size)
 	_, err := io.ReadFull(io.NewSectionReader(f, 0, size), data)
