@@ -6,10 +6,11 @@ import "github.com/maida-ai/gomai/types"
 type Description struct {
 	Kind       string        `json:"kind"` // family, size and pooling: "bert-6x384-mean-unit"
 	Dim        int           `json:"dim"`
-	Vocabulary int           `json:"vocabulary"` // tokens
-	MaxTokens  int           `json:"max_tokens"` // beyond which a text is too long; 0 for no limit
-	Positions  int           `json:"positions"`  // the most that MaxTokens may be set to; 0 for no limit
-	Precision  string        `json:"precision"`  // the format that it computes in
+	Hidden     int           `json:"hidden,omitempty"` // components of a token's state; 0 for a static table
+	Vocabulary int           `json:"vocabulary"`       // tokens
+	MaxTokens  int           `json:"max_tokens"`       // beyond which a text is too long; 0 for no limit
+	Positions  int           `json:"positions"`        // the most that MaxTokens may be set to; 0 for no limit
+	Precision  string        `json:"precision"`        // the format that it computes in
 	Query      string        `json:"query_prompt,omitempty"`
 	Document   string        `json:"document_prompt,omitempty"`
 	Space      types.SpaceID `json:"space"`
@@ -17,7 +18,7 @@ type Description struct {
 
 // Describe says what the model is, with the options given to Open.
 func (m *Model) Describe() Description {
-	return Description{
+	d := Description{
 		Kind:       m.encoder.shape(),
 		Dim:        m.encoder.dim(),
 		Vocabulary: m.tokenizer.Size(),
@@ -28,4 +29,8 @@ func (m *Model) Describe() Description {
 		Document:   m.prompts[roleDocument],
 		Space:      m.Space(),
 	}
+	if e, ok := m.encoder.(*bertEncoder); ok {
+		d.Hidden = e.bert.Config().HiddenSize
+	}
+	return d
 }

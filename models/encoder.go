@@ -3,7 +3,6 @@ package models
 import (
 	"context"
 	"fmt"
-	"math"
 
 	"github.com/maida-ai/gomai/models/bert"
 	"github.com/maida-ai/gomai/models/static"
@@ -28,103 +27,48 @@ type encoder interface {
 type scratch struct {
 	text   types.TokenizedText
 	ids    []int32
-	hidden []float32
+	hidden []float32 // (tokens, hidden size)
+	work   []float32 // of the head
 }
-
-// pooling makes one vector of the hidden states of a text's tokens.
-type pooling string
-
-const (
-	poolMean pooling = "mean"
-	poolCLS  pooling = "cls"
-	poolMax  pooling = "max"
-)
 
 // bertEncoder is a BERT with the modules that sentence-transformers puts behind it.
 type bertEncoder struct {
-	bert      *bert.Encoder
-	pooling   pooling
-	normalize bool
+	bert *bert.Encoder
+	head head
 }
 
-func (e *bertEncoder) dim() int                   { return e.bert.Config().HiddenSize }
+func (e *bertEncoder) dim() int                   { return e.head.dim() }
 func (e *bertEncoder) size() int                  { return e.bert.Config().VocabSize }
 func (e *bertEncoder) positions() int             { return e.bert.Config().Positions }
-func (e *bertEncoder) sum() [32]byte              { return e.bert.Sum() }
+func (e *bertEncoder) sum() [32]byte              { return e.head.sum(e.bert.Sum()) }
 func (e *bertEncoder) offers(f NumberFormat) bool { return f == Auto || f == F32 }
 func (e *bertEncoder) precision() string          { return F32.String() }
 
 func (e *bertEncoder) shape() string {
-	s := fmt.Sprintf("bert-%dx%d-%s", e.bert.Config().Layers, e.dim(), e.pooling)
-	if e.normalize {
-		s += "-unit"
-	}
-	return s
+	c := e.bert.Config()
+	return fmt.Sprintf("bert-%dx%d-%v", c.Layers, c.HiddenSize, &e.head)
 }
 
 func (e *bertEncoder) embed(ctx context.Context, ids []int32, s *scratch, dst []float32) error {
-	n := len(ids) * e.dim()
-	if cap(s.hidden) < n {
-		s.hidden = make([]float32, n)
-	}
-	hidden := s.hidden[:n]
-	if err := e.bert.Forward(ctx, ids, hidden); err != nil {
+	s.hidden = resize(s.hidden, len(ids)*e.bert.Config().HiddenSize)
+	if err := e.bert.Forward(ctx, ids, s.hidden); err != nil {
 		return err
 	}
-	v := hidden[:len(dst)]
-	if err := e.finish(hidden, v); err != nil {
-		return err
-	}
-	copy(dst, v)
-	return nil
+	s.work = resize(s.work, e.head.space())
+	e.head.pool(s.hidden, s.work)
+	return e.head.finish(s.work, dst)
 }
 
-// finish makes v (dim,), which may be the first row of hidden, of the hidden states of a text.
-func (e *bertEncoder) finish(hidden, v []float32) error {
-	e.pooling.pool(hidden, v)
-	if e.normalize {
-		normalize(v)
-	}
-	if !finite(v) {
-		return ErrNotFinite
-	}
-	return nil
-}
-
-// pool reduces hidden (tokens, dim), at least one token, to dst (dim,), which may be its first row.
-func (p pooling) pool(hidden, dst []float32) {
-	copy(dst, hidden)
-	rest := hidden[len(dst):]
-	switch p {
-	case poolMean:
-		for i := 0; i < len(rest); i += len(dst) {
-			for j, v := range rest[i : i+len(dst)] {
-				dst[j] += v
-			}
-		}
-		scale := 1 / float32(len(hidden)/len(dst))
-		for j := range dst {
-			dst[j] *= scale
-		}
-	case poolMax:
-		for i := 0; i < len(rest); i += len(dst) {
-			for j, v := range rest[i : i+len(dst)] {
-				dst[j] = max(dst[j], v)
-			}
-		}
-	}
-}
-
-// staticEncoder is a table of token vectors.
+// staticEncoder is a table of token vectors with the modules behind it.
 type staticEncoder struct {
-	table     *static.Table
-	normalize bool // beyond what the table says itself
+	table *static.Table
+	head  head
 }
 
-func (e *staticEncoder) dim() int          { return e.table.Dim() }
+func (e *staticEncoder) dim() int          { return e.head.dim() }
 func (e *staticEncoder) size() int         { return e.table.Size() }
 func (e *staticEncoder) positions() int    { return 0 }
-func (e *staticEncoder) sum() [32]byte     { return e.table.Sum() }
+func (e *staticEncoder) sum() [32]byte     { return e.head.sum(e.table.Sum()) }
 func (e *staticEncoder) precision() string { return e.table.Layout() }
 
 // A table offers nothing but what it is stored in, under its own name if it has one here.
@@ -133,47 +77,31 @@ func (e *staticEncoder) offers(f NumberFormat) bool {
 }
 
 func (e *staticEncoder) shape() string {
-	s := fmt.Sprintf("static-%d-mean", e.dim())
-	if e.normalize || e.table.Normalize() {
+	s := fmt.Sprintf("static-%d-mean", e.table.Dim())
+	if e.table.Normalize() {
 		s += "-unit"
+	}
+	if len(e.head.stages) > 0 {
+		s += "-" + e.head.String()
 	}
 	return s
 }
 
-func (e *staticEncoder) embed(ctx context.Context, ids []int32, _ *scratch, dst []float32) error {
+func (e *staticEncoder) embed(ctx context.Context, ids []int32, s *scratch, dst []float32) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if _, err := e.table.EmbedIDsInto(ids, dst); err != nil {
+	s.work = resize(s.work, e.head.space())
+	if _, err := e.table.EmbedIDsInto(ids, s.work[:e.head.width]); err != nil {
 		return err
 	}
-	if e.normalize {
-		normalize(dst)
-	}
-	return nil
+	return e.head.finish(s.work, dst)
 }
 
-// normalize brings v to length 1; the zero vector stays as it is.
-func normalize(v []float32) {
-	var sum float64
-	for _, x := range v {
-		sum += float64(x) * float64(x)
+// resize returns n floats, in the memory of v if that is enough.
+func resize(v []float32, n int) []float32 {
+	if cap(v) < n {
+		return make([]float32, n)
 	}
-	if sum == 0 {
-		return
-	}
-	scale := 1 / math.Sqrt(sum)
-	for i, x := range v {
-		v[i] = float32(float64(x) * scale)
-	}
-}
-
-// finite reports whether no component of v is NaN or infinite.
-func finite(v []float32) bool {
-	for _, x := range v {
-		if math.Float32bits(x)&0x7f800000 == 0x7f800000 {
-			return false
-		}
-	}
-	return true
+	return v[:n]
 }

@@ -1,9 +1,7 @@
 package models
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"path"
 	"slices"
@@ -63,62 +61,6 @@ func (f *folder) optional(name string, v any) error {
 		return f.renamed(err)
 	}
 	return nil
-}
-
-// modules says where the parts of a model lie and which there are.
-type modules struct {
-	transformer string // folder of weights, configuration and tokeniser
-	static      bool   // the weights are a StaticEmbedding, not a Transformer
-	pooling     string // folder of the Pooling module; "" without modules.json
-	normalize   bool
-}
-
-// readModules reads modules.json. Without one the folder is a transformer alone, whose hidden states
-// are averaged.
-func (f *folder) readModules() (modules, error) {
-	var list []struct {
-		Path string `json:"path"`
-		Type string `json:"type"`
-	}
-	name := path.Join(f.dir, modulesFile)
-	if err := f.optional(name, &list); err != nil {
-		return modules{}, err
-	}
-	m := modules{transformer: f.dir}
-	if len(list) == 0 {
-		return m, nil
-	}
-	const order = "Transformer, Pooling, Normalize"
-	stage := 0
-	for i, part := range list {
-		// The packages in front of the name changed over time.
-		kind := part.Type[strings.LastIndexByte(part.Type, '.')+1:]
-		field := fmt.Sprintf("module %d, %s", i, part.Type)
-		dir := path.Clean(part.Path)
-		if !fs.ValidPath(dir) {
-			return modules{}, f.errorf(name, field, "the path %q leaves the model's folder", part.Path)
-		}
-		position := slices.Index([]string{"Transformer", "Pooling", "Normalize"}, kind)
-		if kind == "StaticEmbedding" {
-			position, m.static = 0, true
-		}
-		switch {
-		case position < 0:
-			return modules{}, f.errorf(name, field, "modules of this type are not supported, only %s are", order)
-		case position < stage, i == 0 && position != 0:
-			return modules{}, f.errorf(name, field, "out of order: %s is supported", order)
-		}
-		stage = position + 1
-		switch position {
-		case 0:
-			m.transformer = path.Join(f.dir, dir)
-		case 1:
-			m.pooling = path.Join(f.dir, dir)
-		case 2:
-			m.normalize = true
-		}
-	}
-	return m, nil
 }
 
 // findWeights opens the weights in dir.
@@ -222,58 +164,4 @@ func (f *folder) readPrompts() (prompts [3]string, err error) {
 	// The library adds an empty "document" to every file that it saves, so an empty one says nothing.
 	prompts[roleDocument] = first("document", "passage", "corpus")
 	return prompts, nil
-}
-
-// readPooling reads the config.json of a Pooling module in dir, for hidden states of dim components.
-// prompted says whether any text gets a prompt.
-func (f *folder) readPooling(dir string, dim int, prompted bool) (pooling, error) {
-	name := path.Join(dir, configFile)
-	var c struct {
-		Dim     *int            `json:"embedding_dimension"`
-		OldDim  *int            `json:"word_embedding_dimension"` // the older spelling
-		Mode    json.RawMessage `json:"pooling_mode"`             // a text or a list of texts
-		Prompt  *bool           `json:"include_prompt"`
-		CLS     bool            `json:"pooling_mode_cls_token"` // the older spelling of pooling_mode
-		Max     bool            `json:"pooling_mode_max_tokens"`
-		Mean    bool            `json:"pooling_mode_mean_tokens"`
-		Sqrt    bool            `json:"pooling_mode_mean_sqrt_len_tokens"`
-		Weights bool            `json:"pooling_mode_weightedmean_tokens"`
-		Last    bool            `json:"pooling_mode_lasttoken"`
-	}
-	if err := modelfile.ReadJSON(f.fsys, name, &c); err != nil {
-		return "", f.renamed(err)
-	}
-	for _, d := range []*int{c.Dim, c.OldDim} {
-		if d != nil && *d != dim {
-			return "", f.errorf(name, "embedding_dimension", "%d, but the hidden states have %d components", *d, dim)
-		}
-	}
-	if c.Prompt != nil && !*c.Prompt && prompted {
-		return "", f.errorf(name, "include_prompt", "leaving the prompt out of the pooling is not supported")
-	}
-	var modes []string
-	if c.Mode != nil {
-		var one string
-		if json.Unmarshal(c.Mode, &one) == nil {
-			modes = []string{one}
-		} else if json.Unmarshal(c.Mode, &modes) != nil {
-			return "", f.errorf(name, "pooling_mode", "neither a text nor a list of texts")
-		}
-	} else {
-		for i, on := range []bool{c.CLS, c.Max, c.Mean, c.Sqrt, c.Weights, c.Last} {
-			if on {
-				modes = append(modes, []string{"cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"}[i])
-			}
-		}
-		if modes == nil {
-			modes = []string{"mean"}
-		}
-	}
-	if len(modes) == 1 {
-		switch p := pooling(modes[0]); p {
-		case poolMean, poolCLS, poolMax:
-			return p, nil
-		}
-	}
-	return "", f.errorf(name, "pooling_mode", "%s is not supported, one of mean, cls and max is", strings.Join(modes, " and "))
 }

@@ -8,7 +8,7 @@ import (
 // HiddenInto is EmbedIDsInto that also gives what the vector was made of: the encoder's states after
 // the last layer, in hidden. It is for tools that learn from an encoder.
 //
-// Shape:  ids (tokens,); hidden (tokens, Dim); dst (Dim,).
+// Shape:  ids (tokens,); hidden (tokens, Describe().Hidden); dst (Dim,).
 // Errors: as EmbedIDsInto, dst and hidden are then undefined; *OptionError for a static table, which
 // has no states.
 func (m *Model) HiddenInto(ctx context.Context, ids []int32, hidden, dst []float32) error {
@@ -23,7 +23,7 @@ func (m *Model) HiddenInto(ctx context.Context, ids []int32, hidden, dst []float
 	if len(dst) != m.Dim() {
 		return &SizeError{"dst", len(dst), m.Dim()}
 	}
-	if want := len(ids) * m.Dim(); len(hidden) != want {
+	if want := len(ids) * e.bert.Config().HiddenSize; len(hidden) != want {
 		return &SizeError{"hidden", len(hidden), want}
 	}
 	if err := m.checkIDs(ids); err != nil {
@@ -32,5 +32,7 @@ func (m *Model) HiddenInto(ctx context.Context, ids []int32, hidden, dst []float
 	if err := e.bert.Forward(ctx, ids, hidden); err != nil {
 		return err
 	}
-	return e.finish(hidden, dst)
+	work := make([]float32, e.head.space())
+	e.head.pool(hidden, work)
+	return e.head.finish(work, dst)
 }

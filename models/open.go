@@ -147,7 +147,9 @@ func (f *folder) openStatic(parts modules, weights *safetensors.File, t *tokeniz
 	if limit > 0 {
 		limit += len(t.Special().Before) + len(t.Special().After) // the table's maker counts without them
 	}
-	return &staticEncoder{table, parts.normalize}, limit, nil
+	e := &staticEncoder{table: table, head: head{width: table.Dim()}}
+	e.head.stages, err = f.readStages(parts.stages, e.head.width)
+	return e, limit, err
 }
 
 // openBERT makes a BERT encoder and the length to which its texts are cut.
@@ -161,14 +163,12 @@ func (f *folder) openBERT(parts modules, weights *safetensors.File, t *tokenizer
 	if err != nil {
 		return nil, 0, err
 	}
-	e := &bertEncoder{pooling: poolMean, normalize: parts.normalize}
+	e := &bertEncoder{}
 	if e.bert, err = bert.Load(config, weights); err != nil {
 		return nil, 0, err
 	}
-	if parts.pooling != "" {
-		if e.pooling, err = f.readPooling(parts.pooling, config.HiddenSize, prompted); err != nil {
-			return nil, 0, err
-		}
+	if e.head, err = f.readHead(parts, config.HiddenSize, prompted); err != nil {
+		return nil, 0, err
 	}
 	limit, err := f.maxTokens(parts.transformer, config.Positions, t)
 	return e, limit, err

@@ -24,11 +24,15 @@ func Open(dir string) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	d := m.Describe()
 	s := &Source{
-		Read: m.HiddenInto, HiddenSize: m.Dim(), MaxTokens: m.Describe().MaxTokens,
+		Read: m.HiddenInto, HiddenSize: d.Dim, MaxTokens: d.MaxTokens,
 		Tokenizer: m.Tokenizer(), close: m.Close,
 	}
 	err = s.record(dir)
+	if err == nil && d.Hidden != 0 && d.Hidden != d.Dim {
+		err = modelfile.Errorf(dir, "", "vectors of %d components are made of states of %d: only models with as many are distilled", d.Dim, d.Hidden)
+	}
 	if err == nil {
 		err = s.try(dir)
 	}
