@@ -164,7 +164,7 @@ func (f *folder) openBERT(parts modules, weights *safetensors.File, t *tokenizer
 		return nil, 0, err
 	}
 	e := &bertEncoder{}
-	if e.bert, err = bert.Load(config, weights); err != nil {
+	if e.bert, err = bert.Load(config, bert.Tensors(weights)); err != nil {
 		return nil, 0, err
 	}
 	if e.head, err = f.readHead(parts, config.HiddenSize, prompted); err != nil {

@@ -3,30 +3,22 @@ package bert
 import (
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"math"
-	"slices"
 	"unsafe"
 
 	"github.com/maida-ai/gomai/models/modelfile"
-	"github.com/maida-ai/gomai/models/safetensors"
 	"github.com/maida-ai/gomai/simd"
 )
 
-// Load makes an encoder of c and the tensors of f. F32 embeddings are used where they lie in f, without a
-// copy, so f must stay open as long as the encoder is used; F16 and BF16 are converted. The weights of the
-// layers are copied, in the order in which they are multiplied. Every weight is read once: to find NaN and
-// infinity, which would silently spoil vectors, and for Sum.
-// A missing tensor, one of another shape and a weight that is not finite are a *modelfile.Error that
-// names the tensor.
-func Load(c Config, f *safetensors.File) (*Encoder, error) {
-	l := loader{file: f}
-	// A model saved with a head on it has its encoder below a name of its own.
-	if _, ok := f.Tensor("bert.embeddings.word_embeddings.weight"); ok {
-		l.prefix = "bert."
-	}
+// Load makes an encoder of c and the weights of s. Embeddings that s hands out where they lie in its file
+// are used there, so the file must stay open as long as the encoder is used. The weights of the layers are
+// copied, in the order in which they are multiplied. Every weight is read once: to find NaN and infinity,
+// which would silently spoil vectors, and for Sum.
+// What s refuses and a weight that is not finite are a *modelfile.Error that names the tensor.
+func Load(c Config, s Source) (*Encoder, error) {
+	l := loader{source: s}
 	h := c.HiddenSize
 	types := l.tensor("embeddings.token_type_embeddings.weight", c.TokenTypes, h)
 	e := &Encoder{
@@ -64,10 +56,9 @@ func Load(c Config, f *safetensors.File) (*Encoder, error) {
 	return e, nil
 }
 
-// loader takes tensors out of a file until the first error.
+// loader takes tensors out of a source until the first error.
 type loader struct {
-	file   *safetensors.File
-	prefix string
+	source Source
 	sums   []byte // CRC-32C of each tensor so far
 	err    error
 }
@@ -83,40 +74,21 @@ func (l *loader) linear(name string, out, in int) linear {
 }
 
 func (l *loader) norm(name string, c Config) norm {
-	weight, bias := ".weight", ".bias"
-	// The names of the first BERT code, still in many files.
-	if _, ok := l.file.Tensor(l.prefix + name + ".gamma"); ok {
-		weight, bias = ".gamma", ".beta"
-	}
-	return norm{weight: l.tensor(name+weight, c.HiddenSize), bias: l.tensor(name+bias, c.HiddenSize), epsilon: c.Epsilon}
+	return norm{l.tensor(name+".weight", c.HiddenSize), l.tensor(name+".bias", c.HiddenSize), c.Epsilon}
 }
 
 func (l *loader) tensor(name string, shape ...int) []float32 {
 	if l.err != nil {
 		return nil
 	}
-	name = l.prefix + name
-	t, ok := l.file.Tensor(name)
-	if !ok {
-		l.err = modelfile.Errorf(l.file.Name(), name, "tensor missing, expected shape %v", shape)
-		return nil
-	}
-	if !slices.Equal(t.Shape, shape) {
-		l.err = modelfile.Errorf(l.file.Name(), name, "tensor of wrong shape: expected %v, found %v", shape, t.Shape)
-		return nil
-	}
-	v, err := t.Float32s()
+	v, err := l.source.Floats(name, shape...)
 	if err != nil {
-		var bad *modelfile.Error
-		if errors.As(err, &bad) {
-			bad.File = l.file.Name()
-		}
 		l.err = err
 		return nil
 	}
 	sum, bad := scan(v)
 	if bad >= 0 {
-		l.err = modelfile.Errorf(l.file.Name(), name, "element %d of the tensor is %v", bad, v[bad])
+		l.err = modelfile.Errorf(l.source.Name(), name, "element %d of the tensor is %v", bad, v[bad])
 		return nil
 	}
 	l.sums = binary.LittleEndian.AppendUint32(l.sums, sum)
