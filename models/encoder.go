@@ -14,21 +14,45 @@ type encoder interface {
 	dim() int
 	size() int      // of the vocabulary: ids are below it
 	positions() int // the most tokens of a text, 0 for no limit
-	// embed writes the vector of ids, which were checked against size and positions, to dst (dim,).
-	// On an error dst is unchanged.
-	embed(ctx context.Context, ids []int32, s *scratch, dst []float32) error
+	// embedBatch writes the vector of each sequence, bit for bit what it would be alone, or sets its
+	// err: ctx.Err() for those that were not reached when ctx was done.
+	embedBatch(ctx context.Context, batch []sequence, s *scratch)
+	// batchTokens is the number of tokens from which on a batch gains little by being larger: 1 if
+	// sequences gain nothing by company, 0 if they cost so little that they shall not even queue.
+	batchTokens() int
 	offers(NumberFormat) bool
 	precision() string // the format it computes in
 	shape() string     // for people: family and size
 	sum() [32]byte     // of what embed computes
 }
 
-// scratch is the memory of one call beside the encoder's own.
+// sequence is one of the texts that an encoder is given together.
+type sequence struct {
+	ids []int32   // checked against size and positions
+	dst []float32 // (dim,); unchanged on an error
+	err error
+}
+
+// scratch is the memory of one computation, or of one text on its way to it, beside the encoder's own.
 type scratch struct {
 	text   types.TokenizedText
 	ids    []int32
 	hidden []float32 // (tokens, hidden size)
 	work   []float32 // of the head
+	batch  []sequence
+
+	jobs         []*job // of batch, when the batcher made it
+	batchContext batchContext
+}
+
+// embed computes one sequence.
+func (s *scratch) embed(ctx context.Context, e encoder, ids []int32, dst []float32) error {
+	s.batch = append(s.batch[:0], sequence{ids: ids, dst: dst})
+	e.embedBatch(ctx, s.batch, s)
+	err := s.batch[0].err
+	clear(s.batch)
+	s.batch = s.batch[:0]
+	return err
 }
 
 // bertEncoder is a BERT with the modules that sentence-transformers puts behind it.
@@ -49,14 +73,23 @@ func (e *bertEncoder) shape() string {
 	return fmt.Sprintf("bert-%dx%d-%v", c.Layers, c.HiddenSize, &e.head)
 }
 
-func (e *bertEncoder) embed(ctx context.Context, ids []int32, s *scratch, dst []float32) error {
-	s.hidden = resize(s.hidden, len(ids)*e.bert.Config().HiddenSize)
-	if err := e.bert.Forward(ctx, ids, s.hidden); err != nil {
+// Weights are read anew for each sequence, so there is nothing to gain.
+func (e *bertEncoder) batchTokens() int { return 1 }
+
+func (e *bertEncoder) embedBatch(ctx context.Context, batch []sequence, s *scratch) {
+	for i := range batch {
+		batch[i].err = e.embed(ctx, &batch[i], s)
+	}
+}
+
+func (e *bertEncoder) embed(ctx context.Context, q *sequence, s *scratch) error {
+	s.hidden = resize(s.hidden, len(q.ids)*e.bert.Config().HiddenSize)
+	if err := e.bert.Forward(ctx, q.ids, s.hidden); err != nil {
 		return err
 	}
 	s.work = resize(s.work, e.head.space())
 	e.head.pool(s.hidden, s.work)
-	return e.head.finish(s.work, dst)
+	return e.head.finish(s.work, q.dst)
 }
 
 // staticEncoder is a table of token vectors with the modules behind it.
@@ -87,15 +120,23 @@ func (e *staticEncoder) shape() string {
 	return s
 }
 
-func (e *staticEncoder) embed(ctx context.Context, ids []int32, s *scratch, dst []float32) error {
+func (e *staticEncoder) batchTokens() int { return 0 }
+
+func (e *staticEncoder) embedBatch(ctx context.Context, batch []sequence, s *scratch) {
+	for i := range batch {
+		batch[i].err = e.embed(ctx, &batch[i], s)
+	}
+}
+
+func (e *staticEncoder) embed(ctx context.Context, q *sequence, s *scratch) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	s.work = resize(s.work, e.head.space())
-	if _, err := e.table.EmbedIDsInto(ids, s.work[:e.head.width]); err != nil {
+	if _, err := e.table.EmbedIDsInto(q.ids, s.work[:e.head.width]); err != nil {
 		return err
 	}
-	return e.head.finish(s.work, dst)
+	return e.head.finish(s.work, q.dst)
 }
 
 // resize returns n floats, in the memory of v if that is enough.

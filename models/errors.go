@@ -19,6 +19,24 @@ var ErrClosed = errors.New("models: the model is closed")
 // infinity.
 var ErrNotFinite = errors.New("models: the vector is not finite")
 
+// ErrOverloaded is returned at once when as many calls as QueueLimit says wait for a processor already.
+var ErrOverloaded = errors.New("models: too many calls wait")
+
+// PanicError is a panic of an encoder, turned into the error of the text that made it. It is a defect
+// of gomai.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprint("models: panic: ", e.Value) }
+
+// Unwrap returns the value if it is an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}
+
 // LengthError is returned for a text, or ids, of more tokens than are allowed.
 type LengthError struct {
 	Tokens, Max int // special tokens included

@@ -32,6 +32,10 @@ func (g *gate) enter() bool {
 	return false
 }
 
+// hold enters for a goroutine that works for a call inside, also when the gate is closed already; leave
+// must follow.
+func (g *gate) hold() { g.inside.Add(1) }
+
 func (g *gate) leave() {
 	if g.inside.Add(-1) == math.MinInt64 {
 		g.drain.Do(func() {

@@ -10,7 +10,6 @@ package models
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"runtime"
 
@@ -27,6 +26,7 @@ type Model struct {
 	defaults  settings
 	gate      *gate
 	free      scratches
+	batcher   *batcher // nil for models that do not batch
 }
 
 var _ types.TokenEmbedder = (*Model)(nil)
@@ -75,8 +75,8 @@ func (m *Model) EmbedInto(ctx context.Context, text string, dst []float32, opts 
 		return types.Info{}, &SizeError{"dst", len(dst), m.Dim()}
 	}
 	s := m.free.get()
-	defer m.free.put(s)
-	return m.embedText(ctx, set, s, text, dst)
+	ids, info, err := m.readText(ctx, set, s, text)
+	return info, m.embedIDs(ctx, set, s, ids, dst, err)
 }
 
 // EmbedBatchInto writes the vectors of texts to dst and what the model saw of each to infos. A text
@@ -101,34 +101,19 @@ func (m *Model) EmbedBatchInto(ctx context.Context, texts []string, dst []float3
 	if infos != nil && len(infos) != len(texts) {
 		return &SizeError{"infos", len(infos), len(texts)}
 	}
-	s := m.free.get()
-	defer m.free.put(s)
-	var first error
-	for i, text := range texts {
-		row := dst[i*dim : (i+1)*dim]
-		info, err := m.embedText(ctx, set, s, text, row)
-		if err != nil {
-			clear(row)
-			info.Err = err
-			if first == nil {
-				first = fmt.Errorf("text %d: %w", i, err)
-			}
-		}
-		if infos != nil {
-			infos[i] = info
-		}
-		if err != nil && ctx.Err() != nil {
-			clear(dst[i*dim:])
-			for j := i + 1; j < len(infos); j++ {
-				infos[j] = types.Info{Err: ctx.Err()}
-			}
-			return ctx.Err()
-		}
+	out := rows{dst: dst, dim: dim, infos: infos}
+	if m.batcher == nil || set.direct {
+		err = m.embedTexts(ctx, set, texts, &out)
+	} else {
+		err = m.batcher.embedTexts(ctx, m, set, texts, &out)
 	}
-	if infos != nil {
+	switch {
+	case err != nil:
+		return err
+	case infos != nil:
 		return nil
 	}
-	return first
+	return out.err
 }
 
 // EmbedTokensInto is EmbedInto for a text that the model's tokeniser, or an equal one, has split. A
@@ -152,8 +137,8 @@ func (m *Model) EmbedTokensInto(ctx context.Context, tokens *types.TokenizedText
 		return types.Info{}, &SizeError{"dst", len(dst), m.Dim()}
 	}
 	s := m.free.get()
-	defer m.free.put(s)
-	return m.embedTokens(ctx, set, s, tokens, dst)
+	ids, info, err := m.cut(set, s, tokens)
+	return info, m.embedIDs(ctx, set, s, ids, dst, err)
 }
 
 // EmbedIDsInto writes the vector of ids, taken as they are: special tokens are in them and nothing
@@ -169,9 +154,7 @@ func (m *Model) EmbedIDsInto(ctx context.Context, ids []int32, dst []float32) er
 	if len(dst) != m.Dim() {
 		return &SizeError{"dst", len(dst), m.Dim()}
 	}
-	s := m.free.get()
-	defer m.free.put(s)
-	return m.embedIDs(ctx, s, ids, dst)
+	return m.embedIDs(ctx, m.defaults, m.free.get(), ids, dst, m.checkIDs(ids))
 }
 
 // Warm computes one text of the model's maximum length, so that weights are in memory and buffers
@@ -189,15 +172,35 @@ func (m *Model) Close() error { return m.gate.shut(context.Background()) }
 // call leaves, also after that.
 func (m *Model) Shutdown(ctx context.Context) error { return m.gate.shut(ctx) }
 
-func (m *Model) embedText(ctx context.Context, set settings, s *scratch, text string, dst []float32) (types.Info, error) {
+// embedTexts fills out, text by text. Its error is why it stopped early.
+func (m *Model) embedTexts(ctx context.Context, set settings, texts []string, out *rows) error {
+	s := m.free.get()
+	defer m.free.put(s)
+	for i, text := range texts {
+		ids, info, err := m.readText(ctx, set, s, text)
+		out.inform(i, info)
+		if err == nil {
+			err = s.embed(ctx, m.encoder, ids, out.row(i))
+		}
+		if err != nil && ctx.Err() != nil {
+			out.failFrom(i, ctx.Err())
+			return ctx.Err()
+		}
+		out.end(i, err)
+	}
+	return nil
+}
+
+// readText makes the ids that the encoder gets. They are the caller's of s.
+func (m *Model) readText(ctx context.Context, set settings, s *scratch, text string) ([]int32, types.Info, error) {
 	if err := ctx.Err(); err != nil {
-		return types.Info{}, err
+		return nil, types.Info{}, err
 	}
 	if p := m.prompts[set.role]; p != "" {
 		text = p + text
 	}
 	if err := m.tokenizer.TokenizeInto(text, &s.text); err != nil {
-		return types.Info{}, err
+		return nil, types.Info{}, err
 	}
 	if l := set.logger; l != nil {
 		if s.text.Invalid > 0 {
@@ -207,29 +210,36 @@ func (m *Model) embedText(ctx context.Context, set settings, s *scratch, text st
 			l.LogAttrs(ctx, slog.LevelWarn, "the model knows less than half of the text", slog.Float64("known", float64(s.text.Known)))
 		}
 	}
-	return m.embedTokens(ctx, set, s, &s.text, dst)
+	return m.cut(set, s, &s.text)
 }
 
-func (m *Model) embedTokens(ctx context.Context, set settings, s *scratch, tokens *types.TokenizedText, dst []float32) (types.Info, error) {
+// cut returns the ids of tokens, or as many as are allowed, and checks them.
+func (m *Model) cut(set settings, s *scratch, tokens *types.TokenizedText) ([]int32, types.Info, error) {
 	info := types.Info{Tokens: len(tokens.IDs), Known: tokens.Known}
 	ids := tokens.IDs
 	if set.maxTokens > 0 && len(ids) > set.maxTokens {
 		if set.overflow == Refuse {
-			return info, &LengthError{Tokens: len(ids), Max: set.maxTokens}
+			return nil, info, &LengthError{Tokens: len(ids), Max: set.maxTokens}
 		}
 		end := m.tokenizer.Special().After
 		s.ids = append(s.ids[:0], ids[:set.maxTokens-len(end)]...)
 		s.ids = append(s.ids, end...)
 		ids, info.Tokens, info.Truncated = s.ids, set.maxTokens, true
 	}
-	return info, m.embedIDs(ctx, s, ids, dst)
+	return ids, info, m.checkIDs(ids)
 }
 
-func (m *Model) embedIDs(ctx context.Context, s *scratch, ids []int32, dst []float32) error {
-	if err := m.checkIDs(ids); err != nil {
-		return err
+// embedIDs writes the vector of ids, which may be memory of s, to dst, unless err says that there are
+// none. It gives s back.
+func (m *Model) embedIDs(ctx context.Context, set settings, s *scratch, ids []int32, dst []float32, err error) error {
+	if err != nil || m.batcher == nil || set.direct {
+		defer m.free.put(s)
+		if err != nil {
+			return err
+		}
+		return s.embed(ctx, m.encoder, ids, dst)
 	}
-	return m.encoder.embed(ctx, ids, s, dst)
+	return m.batcher.embed(ctx, m, set, s, ids, dst)
 }
 
 // checkIDs reports whether the encoder can take ids.

@@ -110,8 +110,12 @@ func (f *folder) open(opts []Option) (_ *Model, err error) {
 	if have, rows := m.tokenizer.Size(), m.encoder.size(); have > rows {
 		return nil, f.errorf(parts.transformer, "", "the tokeniser has %d tokens, the embeddings only %d rows", have, rows)
 	}
+	m.defaults.class, m.defaults.queueLimit = classes, defaultQueueLimit
 	if m.defaults, err = m.apply(m.defaults, opts); err != nil {
 		return nil, err
+	}
+	if m.encoder.batchTokens() > 0 {
+		m.batcher = newBatcher(m.encoder, m.gate, m.free)
 	}
 	m.nameSpaces()
 	return m, nil

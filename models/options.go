@@ -82,6 +82,34 @@ func Logger(l *slog.Logger) Option {
 	return Option{Kind: types.OptionLogger, Any: l}
 }
 
+// Batching says whether calls that are inside at the same time share the work, which is the default:
+// as many compute at once as there are processors, texts that have to wait are computed together, and
+// equal ones once. Batching(false) computes at once, beside all others. Static models always do: they
+// are quicker than a queue.
+func Batching(on bool) Option {
+	o := Option{Kind: types.OptionBatching}
+	if on {
+		o.Value = 1
+	}
+	return o
+}
+
+// Interactive and Bulk say whose texts are computed first when calls have to wait: interactive ones, but
+// a quarter of the tokens are for bulk if any waits. Without them EmbedBatchInto is Bulk from the number
+// of texts on that are more than one batch, and all other calls are Interactive.
+var (
+	Interactive = Option{Kind: types.OptionClass, Value: int64(interactive)}
+	Bulk        = Option{Kind: types.OptionClass, Value: int64(bulk)}
+)
+
+// QueueLimit sets how many calls may wait for a processor, 4096 by default. One that comes when as many
+// wait gets ErrOverloaded at once; a call of many texts counts as one, and is not refused once it is in.
+func QueueLimit(n int) Option {
+	return Option{Kind: types.OptionQueueLimit, Value: int64(n)}
+}
+
+const defaultQueueLimit = 4096
+
 // OptionError is returned for a setting that makes no sense, or none for this model.
 type OptionError struct {
 	Option string // as in this package: "MaxTokens"
@@ -96,6 +124,10 @@ type settings struct {
 	maxTokens int // 0 for no limit
 	overflow  OverflowRule
 	logger    *slog.Logger // nil for silence
+
+	direct     bool  // not by way of the batcher
+	class      class // classes for what the call is by itself
+	queueLimit int
 }
 
 // apply returns s changed by opts, checked against what m can do.
@@ -127,6 +159,18 @@ func (m *Model) apply(s settings, opts []Option) (settings, error) {
 			}
 		case types.OptionLogger:
 			s.logger, _ = o.Any.(*slog.Logger)
+		case types.OptionBatching:
+			s.direct = o.Value == 0
+		case types.OptionClass:
+			if o.Value < 0 || o.Value >= int64(classes) {
+				return s, &OptionError{"Interactive, Bulk", fmt.Sprintf("unknown class %d", o.Value)}
+			}
+			s.class = class(o.Value)
+		case types.OptionQueueLimit:
+			if o.Value < 0 {
+				return s, &OptionError{"QueueLimit", fmt.Sprintf("%d calls, at least 0 are needed", o.Value)}
+			}
+			s.queueLimit = int(o.Value)
 		default:
 			return s, &OptionError{"Option", fmt.Sprintf("unknown kind %d", o.Kind)}
 		}

@@ -86,6 +86,9 @@ const (
 	OptionOverflow
 	OptionPrecision
 	OptionLogger
+	OptionBatching
+	OptionClass
+	OptionQueueLimit
 )
 
 // Embedder turns text into vectors. Implementations are safe for concurrent use.
