@@ -25,6 +25,7 @@ const module = "github.com/maida-ai/gomai"
 const floors = `
 	types:               -
 	internal/cpu:        -
+	internal/fma:        -
 	internal/labels:     -
 	internal/invariants: -
 	internal/cells:      internal/invariants
@@ -36,8 +37,8 @@ const floors = `
 	internal/settings:   -
 
 	# the numeric column
-	simd:       internal/cpu
-	quant:      simd internal/cpu
+	simd:       internal/cpu internal/fma
+	quant:      simd internal/cpu internal/fma
 	models:     quant simd types internal/cpu internal/mapped
 	metrics:    simd types internal/cpu internal/mapped
 	native:     models metrics quant simd types

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/maida-ai/gomai/internal/cpu"
+	"github.com/maida-ai/gomai/internal/fma"
 )
 
 var cosineF32Code = cpu.Implement("CosineF32", cpu.Variant{Level: cpu.AVX512}, cpu.Variant{Level: cpu.AVX2})
@@ -52,17 +53,17 @@ func fusedDotF32Generic(a, b []float32) float32 {
 	var sum [lanes]float32
 	for len(a) >= lanes {
 		x, y := (*[lanes]float32)(a), (*[lanes]float32)(b)
-		for l := range sum { // fma32, which is too large to be inlined
-			if s := float64(x[l])*float64(y[l]) + float64(sum[l]); roundsAgain(s) {
+		for l := range sum { // fma.F32, which is too large to be inlined
+			if s := float64(x[l])*float64(y[l]) + float64(sum[l]); fma.RoundsAgain(s) {
 				sum[l] = float32(s)
 			} else {
-				sum[l] = fma32Exact(x[l], y[l], sum[l])
+				sum[l] = fma.Exact(x[l], y[l], sum[l])
 			}
 		}
 		a, b = a[lanes:], b[lanes:]
 	}
 	for l := range a {
-		sum[l] = fma32(a[l], b[l], sum[l])
+		sum[l] = fma.F32(a[l], b[l], sum[l])
 	}
 	return fold(&sum)
 }

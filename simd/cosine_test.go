@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+
+	"github.com/maida-ai/gomai/internal/fma"
 )
 
 func TestCosineF32(t *testing.T) { eachLevel(t, testCosineF32) }
@@ -13,7 +15,7 @@ func TestCosineF32(t *testing.T) { eachLevel(t, testCosineF32) }
 // The result must be what the end of the documentation makes of sums in the documented order.
 func testCosineF32(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	dot := reduction{add: fma32}
+	dot := reduction{add: fma.F32}
 	for _, n := range append(lengths(4*lanes+20), chunk, chunk+1, 2*chunk+77) {
 		a, b := randomVector(r, n+1)[1:], randomVector(r, n+1)[1:]
 		a0, b0 := slices.Clone(a), slices.Clone(b)

@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"github.com/maida-ai/gomai/internal/cpu"
+	"github.com/maida-ai/gomai/internal/fma"
 )
 
 var epilogueCode = cpu.Implement("Epilogue", cpu.Variant{Level: cpu.AVX512}, cpu.Variant{Level: cpu.AVX2})
@@ -159,7 +160,7 @@ func epilogueGeneric(kind outputKind, t *epilogueTile, columns int) {
 		rowOffset := *(*float32)(unsafe.Add(unsafe.Pointer(t.rowOffset), r*t.rowOffsetStep))
 		row := unsafe.Add(t.dst, r*t.dstStep)
 		for c, sum := range sums {
-			y := fma32(rowScale, float32(float32(sum)*scale[c]), fma32(rowOffset, offset[c], bias[c]))
+			y := fma.F32(rowScale, float32(float32(sum)*scale[c]), fma.F32(rowOffset, offset[c], bias[c]))
 			switch Activation(t.activation) {
 			case Relu:
 				if y < 0 {
@@ -176,7 +177,7 @@ func epilogueGeneric(kind outputKind, t *epilogueTile, columns int) {
 				*(*BFloat16)(to) = roundBF16(y)
 			case toByte:
 				inverse := *(*float32)(unsafe.Add(unsafe.Pointer(t.inverse), r*t.inverseStep))
-				*(*uint8)(to) = uint8(toQuantum(fma32(y, inverse, t.limits[0]), t.limits[1], t.limits[2]))
+				*(*uint8)(to) = uint8(toQuantum(fma.F32(y, inverse, t.limits[0]), t.limits[1], t.limits[2]))
 			}
 		}
 	}
@@ -193,9 +194,9 @@ func gelu(y float32) float32 {
 	square := float32(y * y)
 	p := geluCoefficients[len(geluCoefficients)-1]
 	for i := len(geluCoefficients) - 2; i >= 0; i-- {
-		p = fma32(square, p, geluCoefficients[i])
+		p = fma.F32(square, p, geluCoefficients[i])
 	}
-	share := fma32(y, p, 0.5)
+	share := fma.F32(y, p, 0.5)
 	if !(share > 0) {
 		share = 0
 	}

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"unsafe"
+
+	"github.com/maida-ai/gomai/internal/fma"
 )
 
 // randomEpilogue returns one for a product, some of its coefficients left out.
@@ -45,8 +47,8 @@ func orElse(v []float32, i int, none float32) float32 {
 
 // of returns what the documentation says becomes of a sum.
 func (e *Epilogue) of(sum int32, i, j int) float32 {
-	inner := fma32(orElse(e.RowOffset, i, 0), orElse(e.Offset, j, 0), orElse(e.Bias, j, 0))
-	y := fma32(orElse(e.RowScale, i, 1), float32(sum)*e.Scale[j], inner)
+	inner := fma.F32(orElse(e.RowOffset, i, 0), orElse(e.Offset, j, 0), orElse(e.Bias, j, 0))
+	y := fma.F32(orElse(e.RowScale, i, 1), float32(sum)*e.Scale[j], inner)
 	switch e.Activation {
 	case Relu:
 		return max(y, 0) // NaN if y is
@@ -58,7 +60,7 @@ func (e *Epilogue) of(sum int32, i, j int) float32 {
 
 // of returns what the documentation says becomes of a real.
 func (q *Quanta) of(y float32, i int, least, greatest float64) int {
-	v := fma32(y, q.Inverse[i%len(q.Inverse)], float32(q.Zero))
+	v := fma.F32(y, q.Inverse[i%len(q.Inverse)], float32(q.Zero))
 	if v != v {
 		return int(least)
 	}
@@ -172,7 +174,7 @@ func TestEpilogueSpecials(t *testing.T) {
 		var dst [maxTileCols]float32
 		tileOfReals(toBF16, numbers, Identity, nil, [3]float32{}, &dst)
 		for j, y := range numbers {
-			got, want := (*[2 * maxTileCols]BFloat16)(unsafe.Pointer(&dst))[j], roundBF16(fma32(0, 0, y))
+			got, want := (*[2 * maxTileCols]BFloat16)(unsafe.Pointer(&dst))[j], roundBF16(fma.F32(0, 0, y))
 			if y == y && got != want || y != y && !isNaN(got) {
 				t.Errorf("bfloat16 of %v: %#x, want %#x", y, got, want)
 			}

@@ -112,6 +112,9 @@ func (e *Encoder) layer(ctx context.Context, l *layer, w *workspace) error {
 	if err := l.value.apply(ctx, w.hidden, w.value, w.tokens); err != nil {
 		return err
 	}
+	if w.observer != nil {
+		w.observer.projected(w)
+	}
 	if err := e.attend(ctx, w); err != nil {
 		return err
 	}
@@ -119,8 +122,14 @@ func (e *Encoder) layer(ctx context.Context, l *layer, w *workspace) error {
 		return err
 	}
 	l.attentionNorm.addApply(w.hidden, w.query)
+	if w.observer != nil {
+		w.observer.attended(w)
+	}
 	if err := l.up.apply(ctx, w.hidden, w.up, w.tokens); err != nil {
 		return err
+	}
+	if w.observer != nil {
+		w.observer.inner(w)
 	}
 	for i := 0; i < len(w.up); i += l.up.weight.n {
 		if err := ctx.Err(); err != nil {
@@ -152,6 +161,9 @@ func (e *Encoder) attend(ctx context.Context, w *workspace) error {
 			// scores (rows, tokens), then attended (rows, d).
 			if err := gemm(ctx, rows, w.query[i*h+head:], h, keys, nil, w.scores, w.tokens); err != nil {
 				return err
+			}
+			if w.observer != nil {
+				w.observer.scored(head/d, w.scores[:rows*w.tokens])
 			}
 			for r := range rows {
 				row := w.scores[r*w.tokens:][:w.tokens]

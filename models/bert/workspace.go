@@ -20,6 +20,7 @@ type workspace struct {
 	keys     []float32 // of one head, packed
 	values   []float32 // of one head, transposed and packed
 	memory   []float32 // holds all of them
+	observer *observer // nil but while the ranges for int8 layers are found
 }
 
 // workspaces keeps the memory of past calls, as many as can run at once. A channel and not a

@@ -1,4 +1,4 @@
-package simd
+package fma
 
 import (
 	"math"
@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// fmaExact computes a*b + c with as many bits as it takes and rounds once.
-func fmaExact(a, b, c float32) float32 {
+// exactly computes a*b + c with as many bits as it takes and rounds once.
+func exactly(a, b, c float32) float32 {
 	const enough = 700 // 2^-298 to 2^256
 	x, y, z := new(big.Float).SetPrec(enough), new(big.Float).SetPrec(enough), new(big.Float).SetPrec(enough)
 	x.SetFloat64(float64(a)).Mul(x, y.SetFloat64(float64(b)))
@@ -19,13 +19,13 @@ func fmaExact(a, b, c float32) float32 {
 
 func checkFMA(t *testing.T, a, b, c float32) {
 	t.Helper()
-	got, want := fma32(a, b, c), fmaExact(a, b, c)
+	got, want := F32(a, b, c), exactly(a, b, c)
 	if got != want {
-		t.Errorf("fma32(%b, %b, %b) = %b, want %b", a, b, c, got, want)
+		t.Errorf("F32(%b, %b, %b) = %b, want %b", a, b, c, got, want)
 	}
 }
 
-func TestFMA32(t *testing.T) {
+func TestF32(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 12))
 	finite := func() float32 {
 		for {
@@ -58,13 +58,13 @@ func TestFMA32(t *testing.T) {
 	checkFMA(t, math.MaxFloat32, 1, math.MaxFloat32)
 
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
-	if got := fma32(inf, 1, 3); got != inf {
+	if got := F32(inf, 1, 3); got != inf {
 		t.Errorf("of infinity: %v", got)
 	}
-	if got := fma32(math.MaxFloat32, math.MaxFloat32, -inf); got != -inf {
+	if got := F32(math.MaxFloat32, math.MaxFloat32, -inf); got != -inf {
 		t.Errorf("of a large product and -infinity: %v", got)
 	}
-	for _, v := range []float32{fma32(nan, 1, 1), fma32(1, 1, nan), fma32(inf, 0, 1), fma32(inf, 1, -inf)} {
+	for _, v := range []float32{F32(nan, 1, 1), F32(1, 1, nan), F32(inf, 0, 1), F32(inf, 1, -inf)} {
 		if v == v {
 			t.Errorf("%v, want NaN", v)
 		}
