@@ -6,6 +6,8 @@ import (
 	"github.com/maida-ai/gomai/internal/cpu"
 )
 
+var encoderCode = cpu.Implement("Encoder")
+
 // blockRows is the number of rows that stand together in a workspace. The rows of a text begin a block of
 // their own; what its last block has beyond them is computed and never looked at.
 const blockRows = 4

@@ -76,18 +76,25 @@ func (e *Int8) run(ctx context.Context, w *int8Workspace) error {
 		}
 	})
 	for _, l := range e.layers {
-		w.Project(0, n, l)
+		if err := w.Project(ctx, 0, n, l); err != nil {
+			return err
+		}
 		w.SumKeys(0, w.Texts())
 		for b := 0; b < n; b += quant.SuperBlock {
-			if err := ctx.Err(); err != nil {
+			end := min(b+quant.SuperBlock, n)
+			if err := w.Attend(ctx, s, b, end, l); err != nil {
 				return err
 			}
-			end := min(b+quant.SuperBlock, n)
-			w.Attend(s, b, end, l)
-			w.Out(s, b, end, l)
+			if err := w.Out(ctx, s, b, end, l); err != nil {
+				return err
+			}
 			w.Norm(b, end, &l.AttentionNorm)
-			w.Up(s, b, end, l)
-			w.Down(s, b, end, l)
+			if err := w.Up(ctx, s, b, end, l); err != nil {
+				return err
+			}
+			if err := w.Down(ctx, s, b, end, l); err != nil {
+				return err
+			}
 			w.Norm(b, end, &l.OutputNorm)
 		}
 	}
