@@ -17,7 +17,7 @@ func (b *batcher) embed(ctx context.Context, m *Model, set settings, s *scratch,
 	}
 	j := c.tickets[0].job
 	if j.err == nil {
-		copy(dst, j.vector)
+		fit(dst, j.vector)
 	}
 	return j.err
 }
@@ -59,7 +59,7 @@ func (b *batcher) embedTexts(ctx context.Context, m *Model, set settings, texts 
 			case j.err != nil:
 				out.end(t.row, j.err)
 			default:
-				copy(out.row(t.row), j.vector)
+				fit(out.row(t.row), j.vector)
 			}
 		}
 		if err != nil {

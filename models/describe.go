@@ -1,6 +1,10 @@
 package models
 
-import "github.com/maida-ai/gomai/types"
+import (
+	"slices"
+
+	"github.com/maida-ai/gomai/types"
+)
 
 // Description says what a model is.
 type Description struct {
@@ -13,6 +17,8 @@ type Description struct {
 	Precision  string        `json:"precision"`        // the format that it computes in
 	Query      string        `json:"query_prompt,omitempty"`
 	Document   string        `json:"document_prompt,omitempty"`
+	Shorter    bool          `json:"shorter"` // Dimensions may be set: to those listed, or to any if none is
+	Dimensions []int         `json:"dimensions,omitempty"`
 	Space      types.SpaceID `json:"space"`
 }
 
@@ -20,13 +26,15 @@ type Description struct {
 func (m *Model) Describe() Description {
 	d := Description{
 		Kind:       m.encoder.shape(),
-		Dim:        m.encoder.dim(),
+		Dim:        m.Dim(),
 		Vocabulary: m.tokenizer.Size(),
 		MaxTokens:  m.defaults.maxTokens,
 		Positions:  m.encoder.positions(),
 		Precision:  m.encoder.precision(),
 		Query:      m.prompts[roleQuery],
 		Document:   m.prompts[roleDocument],
+		Shorter:    m.card.shorter,
+		Dimensions: slices.Clone(m.card.dims),
 		Space:      m.Space(),
 	}
 	if e, ok := m.encoder.(*bertEncoder); ok {

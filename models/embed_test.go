@@ -76,6 +76,9 @@ func TestLongTexts(t *testing.T) {
 	if !errors.As(err, &length) || *length != (models.LengthError{Tokens: 33, Max: 32}) || dst[0] != 7 || info.Truncated {
 		t.Errorf("one token too many, refused: %+v, %v, dst[0] %v", info, err, dst[0])
 	}
+	if s := m.Stats(); s != (models.Stats{Truncated: 5, Refused: 1}) {
+		t.Errorf("counted %+v, want 5 texts cut short and 1 refused", s)
+	}
 	huge := strings.Repeat("hello world ", 1e6)
 	if got, info := embed(t, m, huge); info.Tokens != 32 || !info.Truncated || !slices.Equal(got, first(embed(t, m, huge[:600]))) {
 		t.Errorf("12 MB: %+v", info)
@@ -87,7 +90,7 @@ func first(v []float32, _ types.Info) []float32 { return v }
 func TestEmptyText(t *testing.T) {
 	m := open(t, tinyBERT)
 	for _, text := range []string{"", "  \t\n", "\u200b"} {
-		if v, info := embed(t, m, text); info != (types.Info{Tokens: 2, Known: 1}) || v[0] == 0 {
+		if v, info := embed(t, m, text); info != (types.Info{Tokens: 2, Known: 1, RoleMissing: true}) || v[0] == 0 {
 			t.Errorf("%q: %+v, %v", text, info, v[:2])
 		}
 	}
@@ -128,6 +131,11 @@ func TestOptionErrors(t *testing.T) {
 		"Precision: bf16 is not offered":                                      models.Precision(models.BF16),
 		"Precision: NumberFormat(9) is not offered":                           models.Precision(9),
 		"Overflow: unknown rule 5":                                            models.Overflow(5),
+		"Output: unknown form 3":                                              models.Output(3),
+		"Output: unknown form -1":                                             models.Output(-1),
+		"Dimensions: 0 components, the model makes 32":                        models.Dimensions(0),
+		"Dimensions: 33 components, the model makes 32":                       models.Dimensions(33),
+		"Dimensions: 16 components: the model was not trained for":            models.Dimensions(16),
 		"AsQuery, AsDocument: unknown role 3":                                 {Kind: types.OptionRole, Value: 3},
 		"Option: unknown kind 99":                                             {Kind: 99},
 	} {
@@ -146,7 +154,7 @@ func TestOptionErrors(t *testing.T) {
 			t.Errorf("Open: %v, want %s", err, want)
 		}
 	}
-	for _, o := range []models.Option{{}, models.Precision(models.F32), models.Precision(models.Auto), models.Logger(nil)} {
+	for _, o := range []models.Option{{}, models.Precision(models.F32), models.Precision(models.Auto), models.Logger(nil), models.Dimensions(32), models.Output(models.OutputF32)} {
 		if got, _ := embed(t, m, "hello", o); !slices.Equal(got, first(embed(t, m, "hello"))) {
 			t.Errorf("%+v changes the vector", o)
 		}
@@ -180,6 +188,10 @@ func TestRolesAndSpaces(t *testing.T) {
 	}{{models.AsQuery, "query: "}, {models.AsDocument, "passage: "}} {
 		got, info := embed(t, m, "cat", c.role)
 		want, plain := embed(t, m, c.prompt+"cat")
+		if !plain.RoleMissing {
+			t.Error("the model was not told the role, and does not say so")
+		}
+		plain.RoleMissing = false
 		if !slices.Equal(got, want) || info != plain {
 			t.Errorf("%q: not the vector of the text with its prompt", c.prompt)
 		}
@@ -219,6 +231,15 @@ func TestRolesAndSpaces(t *testing.T) {
 		if s == "" || slices.Index(all, s) != i {
 			t.Errorf("space %d, %q, is not its own", i, s)
 		}
+	}
+	for _, opts := range [][]models.Option{nil, {models.AsQuery}, {models.AsDocument, models.Output(models.OutputI8)}} {
+		if got, err := m.SpaceOf(opts...); err != nil || got != space(nil, opts...) {
+			t.Errorf("SpaceOf(%v) is %q, %v; Embed says %q", opts, got, err, space(nil, opts...))
+		}
+	}
+	var bad *models.OptionError
+	if _, err := m.SpaceOf(models.MaxTokens(-1)); !errors.As(err, &bad) {
+		t.Errorf("SpaceOf of nonsense: %v", err)
 	}
 	none := map[string]string{"config_sentence_transformers.json": `{"prompts":{"query":"","document":""}}`}
 	if a, b := space(none), space(none, models.AsQuery); a != b {

@@ -29,7 +29,7 @@ type encoder interface {
 // sequence is one of the texts that an encoder is given together.
 type sequence struct {
 	ids []int32   // checked against size and positions
-	dst []float32 // (dim,); unchanged on an error
+	dst []float32 // (dim,), or shorter, for the first components, see fit; unchanged on an error
 	err error
 }
 

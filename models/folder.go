@@ -17,6 +17,7 @@ import (
 type folder struct {
 	fsys    fs.FS
 	dir     string                   // in fsys
+	name    string                   // of the model, if the folder has it
 	file    string                   // of the weights, without a folder
 	display func(name string) string // the name that stands in errors
 	weights func(name string) (*safetensors.File, error)
@@ -134,34 +135,4 @@ func lowers(t *tokenizer.Tokenizer) bool {
 func minTokens(t *tokenizer.Tokenizer) int {
 	s := t.Special()
 	return max(1, len(s.Before)+len(s.After))
-}
-
-// readPrompts reads what goes before a text in each role.
-func (f *folder) readPrompts() (prompts [3]string, err error) {
-	var c struct {
-		Prompts map[string]*string `json:"prompts"`
-		Default *string            `json:"default_prompt_name"`
-	}
-	name := path.Join(f.dir, promptsFile)
-	if err := f.optional(name, &c); err != nil {
-		return prompts, err
-	}
-	first := func(names ...string) string {
-		for _, n := range names {
-			if p := c.Prompts[n]; p != nil && *p != "" {
-				return *p
-			}
-		}
-		return ""
-	}
-	if c.Default != nil {
-		if _, ok := c.Prompts[*c.Default]; !ok {
-			return prompts, f.errorf(name, "default_prompt_name", "%q is none of the prompts", *c.Default)
-		}
-		prompts[roleNone] = first(*c.Default)
-	}
-	prompts[roleQuery] = first("query")
-	// The library adds an empty "document" to every file that it saves, so an empty one says nothing.
-	prompts[roleDocument] = first("document", "passage", "corpus")
-	return prompts, nil
 }

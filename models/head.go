@@ -135,8 +135,9 @@ func (h *head) pool(hidden, work []float32) {
 	}
 }
 
-// finish runs the stages on the beginning of work, (space(),), and writes the vector to dst, (dim(),).
-// One that is not finite is ErrNotFinite, and dst is then unchanged.
+// finish runs the stages on the beginning of work, (space(),), and writes the vector to dst, (dim(),), or
+// as many of its components as dst has, brought to length 1. A vector that is not finite is
+// ErrNotFinite, and dst is then unchanged.
 func (h *head) finish(work, dst []float32) error {
 	x, y := work[:h.width], work[len(work)/2:]
 	for i := range h.stages {
@@ -158,8 +159,15 @@ func (h *head) finish(work, dst []float32) error {
 	if !finite(x) {
 		return ErrNotFinite
 	}
-	copy(dst, x)
+	fit(dst, x)
 	return nil
+}
+
+// fit writes v to dst, or as many of its components as dst has, brought to length 1.
+func fit(dst, v []float32) {
+	if copy(dst, v) < len(v) {
+		normalize(dst)
+	}
 }
 
 // String says what the head does, for people and for the SpaceID: "cls+mean-16tanh-unit".

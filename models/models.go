@@ -21,9 +21,12 @@ import (
 type Model struct {
 	encoder   encoder
 	tokenizer *tokenizer.Tokenizer
-	prompts   [3]string // by role
-	spaces    [3]types.SpaceID
+	card      card
+	prompts   [3]string        // by role
+	spaces    [3]types.SpaceID // by role, of whole vectors of float32
+	space     types.SpaceID    // of the defaults
 	defaults  settings
+	counts    counts
 	gate      *gate
 	free      scratches
 	batcher   *batcher // nil for models that do not batch
@@ -31,33 +34,50 @@ type Model struct {
 
 var _ types.TokenEmbedder = (*Model)(nil)
 
-// Dim is the number of components of a vector.
-func (m *Model) Dim() int { return m.encoder.dim() }
+// Dim is the number of components of a vector: all that the model makes, unless Open was given
+// Dimensions.
+func (m *Model) Dim() int { return m.defaults.dims }
 
-// Space names the space of vectors made without options, beyond those given to Open. With a role for
-// which the model has a prompt, vectors lie in a space of their own: Embed says which.
-func (m *Model) Space() types.SpaceID { return m.spaces[m.defaults.role] }
+// Space names the space of vectors made without options, beyond those given to Open.
+func (m *Model) Space() types.SpaceID { return m.space }
+
+// SpaceOf names the space of vectors made with opts: a role for which the model has a prompt, other
+// Dimensions and another Output each have one of their own. A query and a document of one model are made
+// to be compared all the same: a search has the space of its queries.
+func (m *Model) SpaceOf(opts ...Option) (types.SpaceID, error) {
+	set, err := m.apply(m.defaults, opts)
+	if err != nil {
+		return "", err
+	}
+	return m.spaceOf(set), nil
+}
 
 // Tokenizer returns the tokeniser of the model. It outlives Close.
 func (m *Model) Tokenizer() *tokenizer.Tokenizer { return m.tokenizer }
 
-// Embed returns the vector of text in fresh memory. See EmbedInto.
+// Embed returns the vector of text in fresh memory, in the form that Output sets. See EmbedInto.
 func (m *Model) Embed(ctx context.Context, text string, opts ...Option) (types.Embedding, error) {
+	if !m.gate.enter() {
+		return types.Embedding{}, ErrClosed
+	}
+	defer m.gate.leave()
 	set, err := m.apply(m.defaults, opts)
 	if err != nil {
 		return types.Embedding{}, err
 	}
-	dst := make([]float32, m.Dim())
-	if _, err := m.EmbedInto(ctx, text, dst, opts...); err != nil {
+	v := make([]float32, set.dims)
+	if _, err := m.embedText(ctx, set, text, v); err != nil {
 		return types.Embedding{}, err
 	}
-	return types.Embedding{F32: dst, Space: m.spaces[set.role]}, nil
+	e := set.output.quantize(v)
+	e.Space = m.spaceOf(set)
+	return e, nil
 }
 
 // EmbedInto writes the vector of text to dst and says what the model saw of it. Ill-formed UTF-8 is
 // read as U+FFFD.
 //
-// Shape:  dst (Dim,).
+// Shape:  dst (Dim,), or as many as Dimensions says.
 // Errors: *SizeError, *OptionError, *LengthError under Overflow(Refuse), ErrNotFinite, ErrClosed, and
 // ctx.Err() soon after ctx is done. dst is then unchanged.
 // Cost:   no allocation once as many calls have run at once, but for a prompt. The whole text is
@@ -67,34 +87,32 @@ func (m *Model) EmbedInto(ctx context.Context, text string, dst []float32, opts 
 		return types.Info{}, ErrClosed
 	}
 	defer m.gate.leave()
-	set, err := m.apply(m.defaults, opts)
+	set, err := m.intoFloats(opts)
 	if err != nil {
 		return types.Info{}, err
 	}
-	if len(dst) != m.Dim() {
-		return types.Info{}, &SizeError{"dst", len(dst), m.Dim()}
+	if len(dst) != set.dims {
+		return types.Info{}, &SizeError{"dst", len(dst), set.dims}
 	}
-	s := m.free.get()
-	ids, info, err := m.readText(ctx, set, s, text)
-	return info, m.embedIDs(ctx, set, s, ids, dst, err)
+	return m.embedText(ctx, set, text, dst)
 }
 
 // EmbedBatchInto writes the vectors of texts to dst and what the model saw of each to infos. A text
 // that fails does so alone: its row is zero and its Info has Err; without infos the error of the
 // first such text is returned, after all rows are done.
 //
-// Shape:  dst (len(texts), Dim), row by row; infos nil or (len(texts),).
+// Shape:  dst (len(texts), Dim), row by row, or as many as Dimensions says; infos nil or (len(texts),).
 // Errors: as EmbedInto; when ctx is done, the rows that were not reached are zero.
 func (m *Model) EmbedBatchInto(ctx context.Context, texts []string, dst []float32, infos []types.Info, opts ...Option) error {
 	if !m.gate.enter() {
 		return ErrClosed
 	}
 	defer m.gate.leave()
-	set, err := m.apply(m.defaults, opts)
+	set, err := m.intoFloats(opts)
 	if err != nil {
 		return err
 	}
-	dim := m.Dim()
+	dim := set.dims
 	if len(dst) != len(texts)*dim {
 		return &SizeError{"dst", len(dst), len(texts) * dim}
 	}
@@ -124,7 +142,7 @@ func (m *Model) EmbedTokensInto(ctx context.Context, tokens *types.TokenizedText
 		return types.Info{}, ErrClosed
 	}
 	defer m.gate.leave()
-	set, err := m.apply(m.defaults, opts)
+	set, err := m.intoFloats(opts)
 	if err != nil {
 		return types.Info{}, err
 	}
@@ -133,8 +151,8 @@ func (m *Model) EmbedTokensInto(ctx context.Context, tokens *types.TokenizedText
 		return types.Info{}, &OptionError{"AsQuery, AsDocument", "tokens cannot be given the model's prompt for this role"}
 	case tokens.Vocab != m.tokenizer.Vocab():
 		return types.Info{}, &VocabError{Got: tokens.Vocab, Want: m.tokenizer.Vocab()}
-	case len(dst) != m.Dim():
-		return types.Info{}, &SizeError{"dst", len(dst), m.Dim()}
+	case len(dst) != set.dims:
+		return types.Info{}, &SizeError{"dst", len(dst), set.dims}
 	}
 	s := m.free.get()
 	ids, info, err := m.cut(set, s, tokens)
@@ -171,6 +189,12 @@ func (m *Model) Close() error { return m.gate.shut(context.Background()) }
 // Shutdown is Close that waits until ctx is done at most. The memory is given back when the last
 // call leaves, also after that.
 func (m *Model) Shutdown(ctx context.Context) error { return m.gate.shut(ctx) }
+
+func (m *Model) embedText(ctx context.Context, set settings, text string, dst []float32) (types.Info, error) {
+	s := m.free.get()
+	ids, info, err := m.readText(ctx, set, s, text)
+	return info, m.embedIDs(ctx, set, s, ids, dst, err)
+}
 
 // embedTexts fills out, text by text. Its error is why it stopped early.
 func (m *Model) embedTexts(ctx context.Context, set settings, texts []string, out *rows) error {
@@ -215,16 +239,18 @@ func (m *Model) readText(ctx context.Context, set settings, s *scratch, text str
 
 // cut returns the ids of tokens, or as many as are allowed, and checks them.
 func (m *Model) cut(set settings, s *scratch, tokens *types.TokenizedText) ([]int32, types.Info, error) {
-	info := types.Info{Tokens: len(tokens.IDs), Known: tokens.Known}
+	info := types.Info{Tokens: len(tokens.IDs), Known: tokens.Known, RoleMissing: set.role == roleNone && m.wantsRole()}
 	ids := tokens.IDs
 	if set.maxTokens > 0 && len(ids) > set.maxTokens {
 		if set.overflow == Refuse {
+			m.counts.refused.Add(1)
 			return nil, info, &LengthError{Tokens: len(ids), Max: set.maxTokens}
 		}
 		end := m.tokenizer.Special().After
 		s.ids = append(s.ids[:0], ids[:set.maxTokens-len(end)]...)
 		s.ids = append(s.ids, end...)
 		ids, info.Tokens, info.Truncated = s.ids, set.maxTokens, true
+		m.counts.truncated.Add(1)
 	}
 	return ids, info, m.checkIDs(ids)
 }

@@ -45,6 +45,7 @@ func Open(path string, opts ...Option) (*Model, error) {
 	f := &folder{
 		fsys:    os.DirFS(dir),
 		dir:     ".",
+		name:    folderName(dir),
 		file:    file,
 		display: display,
 		weights: func(name string) (*safetensors.File, error) { return safetensors.Open(display(name)) },
@@ -64,6 +65,7 @@ func OpenFS(fsys fs.FS, dir string, opts ...Option) (*Model, error) {
 	f := &folder{
 		fsys:    fsys,
 		dir:     dir,
+		name:    path.Base(dir),
 		file:    weightsFile,
 		display: func(name string) string { return name },
 		weights: func(name string) (*safetensors.File, error) { return safetensors.OpenFS(fsys, name) },
@@ -93,7 +95,8 @@ func (f *folder) open(opts []Option) (_ *Model, err error) {
 	if m.tokenizer, err = tokenizer.OpenFS(f.fsys, parts.transformer); err != nil {
 		return nil, f.renamed(err)
 	}
-	if m.prompts, err = f.readPrompts(); err != nil {
+	m.card = f.readCard(parts.transformer)
+	if m.prompts, err = f.readPrompts(m.card.names); err != nil {
 		return nil, err
 	}
 	if parts.static && !isStatic(weights) {
@@ -111,7 +114,8 @@ func (f *folder) open(opts []Option) (_ *Model, err error) {
 		return nil, f.errorf(parts.transformer, "", "the tokeniser has %d tokens, the embeddings only %d rows", have, rows)
 	}
 	m.defaults.class, m.defaults.queueLimit = classes, defaultQueueLimit
-	if m.defaults, err = m.apply(m.defaults, opts); err != nil {
+	m.defaults.dims = m.encoder.dim()
+	if m.defaults, err = m.intoFloats(opts); err != nil {
 		return nil, err
 	}
 	if m.encoder.batchTokens() > 0 {
@@ -178,9 +182,9 @@ func (f *folder) openBERT(parts modules, weights *safetensors.File, t *tokenizer
 	return e, limit, err
 }
 
-// nameSpaces makes the SpaceIDs: words for people, and a hash over all that a vector depends on. The
-// hash covers the prompts of all roles, so that the spaces of one model differ in the role's word
-// alone; a role without a prompt is the space of no role.
+// nameSpaces makes the SpaceIDs of float32 vectors of all dimensions: words for people, and a hash over
+// all that a vector depends on. The hash covers the prompts of all roles, so that the spaces of one model
+// differ in the role's word alone; a role without a prompt is the space of no role.
 func (m *Model) nameSpaces() {
 	h := sha256.New()
 	sum := m.encoder.sum()
@@ -192,4 +196,5 @@ func (m *Model) nameSpaces() {
 			m.spaces[r] = types.SpaceID(strings.TrimSuffix(name+"/"+word, "/"))
 		}
 	}
+	m.space = m.spaceOf(m.defaults)
 }

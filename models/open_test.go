@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -244,7 +245,7 @@ func TestOpenTheSameModel(t *testing.T) {
 		if err != nil || !slices.Equal(got.F32, vector.F32) {
 			t.Errorf("%s: another vector (%v)", name, err)
 		}
-		if got, want := m.Describe(), want.Describe(); got != want {
+		if got, want := m.Describe(), want.Describe(); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, want %+v", name, got, want)
 		}
 	}

@@ -19,7 +19,9 @@ const (
 )
 
 // AsQuery and AsDocument say what a text is to a search. A model that was trained with a prompt for
-// that role gets the text with the prompt before it; to others the role means nothing.
+// that role gets the text with the prompt before it; to others the role means nothing. The prompts are
+// those of config_sentence_transformers.json; where that has none, of a model that is known by the name
+// of its folder, in its model card or in its config.json. Describe tells them.
 var (
 	AsQuery    = Option{Kind: types.OptionRole, Value: int64(roleQuery)}
 	AsDocument = Option{Kind: types.OptionRole, Value: int64(roleDocument)}
@@ -124,10 +126,21 @@ type settings struct {
 	maxTokens int // 0 for no limit
 	overflow  OverflowRule
 	logger    *slog.Logger // nil for silence
+	dims      int          // components of a vector
+	output    OutputFormat
 
 	direct     bool  // not by way of the batcher
 	class      class // classes for what the call is by itself
 	queueLimit int
+}
+
+// intoFloats is apply for a call that writes float32 into the caller's memory.
+func (m *Model) intoFloats(opts []Option) (settings, error) {
+	set, err := m.apply(m.defaults, opts)
+	if err == nil && set.output != OutputF32 {
+		err = &OptionError{"Output", "only Embed makes other forms than float32"}
+	}
+	return set, err
 }
 
 // apply returns s changed by opts, checked against what m can do.
@@ -159,6 +172,15 @@ func (m *Model) apply(s settings, opts []Option) (settings, error) {
 			}
 		case types.OptionLogger:
 			s.logger, _ = o.Any.(*slog.Logger)
+		case types.OptionDimensions:
+			if err := m.checkDimensions(o.Value); err != nil {
+				return s, err
+			}
+			s.dims = int(o.Value)
+		case types.OptionOutput:
+			if s.output = OutputFormat(o.Value); s.output < OutputF32 || s.output > OutputBits {
+				return s, &OptionError{"Output", fmt.Sprintf("unknown form %d", o.Value)}
+			}
 		case types.OptionBatching:
 			s.direct = o.Value == 0
 		case types.OptionClass:

@@ -61,10 +61,11 @@ type Embedding struct {
 
 // Info says what a model saw of a text.
 type Info struct {
-	Tokens    int     // after truncation, special tokens included: what the model saw
-	Truncated bool    // the text was longer than the limit
-	Known     float32 // share of known tokens before truncation, special ones aside; 1 for an empty text
-	Err       error   // in a batch: why this text has no vector
+	Tokens      int     // after truncation, special tokens included: what the model saw
+	Truncated   bool    // the text was longer than the limit
+	RoleMissing bool    // the model was trained to be told queries from documents, and was not told
+	Known       float32 // share of known tokens before truncation, special ones aside; 1 for an empty text
+	Err         error   // in a batch: why this text has no vector
 }
 
 // EmbedOption is a setting of one embedding call. Package models makes them. Through an interface a
@@ -89,6 +90,8 @@ const (
 	OptionBatching
 	OptionClass
 	OptionQueueLimit
+	OptionDimensions
+	OptionOutput
 )
 
 // Embedder turns text into vectors. Implementations are safe for concurrent use.
