@@ -21,7 +21,7 @@ type batcher struct {
 	encoder encoder
 	tokens  int // of a batch
 	gate    *gate
-	free    scratches
+	free    *scratches
 	start   func() // work, as a value: starting it allocates nothing
 
 	mu      sync.Mutex
@@ -35,7 +35,7 @@ type batcher struct {
 	calls   *call // free
 }
 
-func newBatcher(e encoder, g *gate, free scratches) *batcher {
+func newBatcher(e encoder, g *gate, free *scratches) *batcher {
 	b := &batcher{encoder: e, tokens: e.batchTokens(), gate: g, free: free, flight: newFlight(), trial: trial{every: 1}}
 	b.start = b.work
 	return b

@@ -176,15 +176,14 @@ func (b *batcher) finish(s *scratch, cancelled bool) {
 		}
 		b.flight.remove(j)
 		j.state = over
-		for t := j.tickets; t != nil; {
+		for t := j.tickets; t != nil; t = j.tickets {
+			j.tickets, t.next = t.next, nil
 			c := t.call
 			if c.left--; c.left == 0 && c.waits {
 				c.waits = false
-				c.wake <- struct{}{}
+				c.wake <- struct{}{} // from here on its tickets are its own
 			}
-			t, t.next = t.next, nil
 		}
-		j.tickets = nil
 		if j.refs == 0 {
 			b.jobs.put(j)
 		}

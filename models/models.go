@@ -12,6 +12,7 @@ import (
 	"context"
 	"log/slog"
 	"runtime"
+	"sync"
 
 	"github.com/maida-ai/gomai/models/tokenizer"
 	"github.com/maida-ai/gomai/types"
@@ -28,7 +29,7 @@ type Model struct {
 	defaults  settings
 	counts    counts
 	gate      *gate
-	free      scratches
+	free      *scratches
 	batcher   *batcher // nil for models that do not batch
 }
 
@@ -287,30 +288,41 @@ func (m *Model) checkIDs(ids []int32) error {
 	return nil
 }
 
-// scratches keeps the memory of past calls, as many as can run at once.
-type scratches chan *scratch
+// scratches keeps the memory of past calls: for as many as can run at once, and as many again three times
+// for those that lost their processor half-way. The last one put back is the first one used, so that
+// what such moments added stays small. A list and not a sync.Pool: the garbage collector empties a pool.
+type scratches struct {
+	mu   sync.Mutex
+	free []*scratch
+}
 
 // keep bounds the tokens for which a call's memory is kept: one enormous text shall not be paid for
 // ever after.
 const keep = 1 << 16
 
-func newScratches() scratches { return make(scratches, runtime.GOMAXPROCS(0)) }
-
-func (f scratches) get() *scratch {
-	select {
-	case s := <-f:
-		return s
-	default:
-		return new(scratch)
-	}
+func newScratches() *scratches {
+	return &scratches{free: make([]*scratch, 0, max(16, 4*runtime.GOMAXPROCS(0)))}
 }
 
-func (f scratches) put(s *scratch) {
-	if cap(s.text.IDs) > keep || cap(s.ids) > keep {
-		*s = scratch{}
+func (f *scratches) get() *scratch {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := len(f.free)
+	if n == 0 {
+		return new(scratch)
 	}
-	select {
-	case f <- s:
-	default:
+	s := f.free[n-1]
+	f.free = f.free[:n-1]
+	return s
+}
+
+func (f *scratches) put(s *scratch) {
+	if cap(s.text.IDs) > keep || cap(s.ids) > keep {
+		s = new(scratch)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.free) < cap(f.free) {
+		f.free = append(f.free, s)
 	}
 }
