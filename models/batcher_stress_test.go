@@ -150,7 +150,7 @@ func TestWaitingHoldsNoScratch(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		synctest.Wait() // the worker ends
+		synctest.Wait()                   // the worker ends
 		if n := len(m.free.free); n > 3 { // of the worker, of who computes for itself, of who tokenises
 			t.Errorf("20 calls that waited left %d scratches", n)
 		}
