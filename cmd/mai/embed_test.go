@@ -34,6 +34,77 @@ func TestEmbed(t *testing.T) {
 	}
 }
 
+// The forms hold the same vector.
+func TestEmbedOutput(t *testing.T) {
+	read := func(args ...string) embedRecord {
+		t.Helper()
+		r := run(t, "", append([]string{"embed", "--model", tiny, "--role", "query", "hello"}, args...)...)
+		r.expect(t, 0)
+		r.silent(t)
+		got := records[embedRecord](t, r)
+		if len(got) != 1 {
+			t.Fatalf("%d records", len(got))
+		}
+		return got[0]
+	}
+	f32, i8, bits := read(), read("--output", "int8"), read("--output", "binary")
+	if len(f32.Embedding) != 32 || f32.I8 != nil || f32.Bits != nil || f32.Scale != nil {
+		t.Errorf("f32: %+v", f32)
+	}
+	if i8.Embedding != nil || i8.Bits != nil || len(i8.I8) != 32 || i8.Scale == nil {
+		t.Fatalf("int8: %+v", i8)
+	}
+	if bits.Embedding != nil || bits.I8 != nil || len(bits.Bits) != 4 {
+		t.Fatalf("binary: %+v", bits)
+	}
+	for i, x := range f32.Embedding {
+		if d := math.Abs(float64(*i8.Scale)*float64(i8.I8[i]) - float64(x)); d > 0.51*float64(*i8.Scale) {
+			t.Errorf("component %d is %v, in int8 %v quanta of %v", i, x, i8.I8[i], *i8.Scale)
+		}
+		if on := bits.Bits[i/8]>>(i%8)&1 == 1; on != (x > 0) {
+			t.Errorf("component %d is %v, its bit %v", i, x, on)
+		}
+	}
+	run(t, "", "embed", "--output", "i4", "a").expect(t, exitUsage, "--output i4")
+}
+
+func TestEmbedRole(t *testing.T) {
+	var all []embedRecord
+	for _, args := range [][]string{{"--role", "query"}, {"--role", "document"}, nil} {
+		r := run(t, "", append([]string{"embed", "--model", tiny, "hello", "world"}, args...)...)
+		if args == nil {
+			r.expect(t, 0, "text 0 is embedded without a role", "2 of 2 texts are embedded without a role")
+		} else {
+			r.expect(t, 0)
+			r.silent(t)
+		}
+		all = append(all, records[embedRecord](t, r)[0])
+	}
+	if all[0].Tokens != 5 || all[1].Tokens != 5 || all[2].Tokens != 3 || slices.Equal(all[0].Embedding, all[1].Embedding) {
+		t.Errorf("%+v", all)
+	}
+	for _, role := range []string{"", "passage"} {
+		run(t, "", "embed", "--role", role, "a").expect(t, exitUsage, "--role")
+	}
+}
+
+func TestEmbedDimensions(t *testing.T) {
+	run(t, "", "embed", "--model", tiny, "--dimensions", "16", "a").expect(t, exitUsage, "not trained for vectors shorter")
+	run(t, "", "embed", "--dimensions", "0", "a").expect(t, exitUsage, "--dimensions 0")
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(tiny)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir+"/README.md", []byte("---\ntags:\n- loss:MatryoshkaLoss\n---\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, "", "embed", "--model", dir, "--role", "query", "--dimensions", "16", "a")
+	r.expect(t, 0)
+	if got := records[embedRecord](t, r); len(got) != 1 || len(got[0].Embedding) != 16 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestEmbedMaxTokens(t *testing.T) {
 	cats := strings.Repeat("cat ", 100)
 	for n, want := range map[string]int{"5": 5, "48": 48} {

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/maida-ai/gomai/models"
+	"github.com/maida-ai/gomai/models/micro"
 	"github.com/maida-ai/gomai/models/tokenizer"
 )
 
@@ -18,14 +19,19 @@ func (m *modelFlag) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&m.path, "model", "", "use the model in `FOLDER` instead of the built-in one")
 }
 
-func (m *modelFlag) open() (*models.Model, error) {
+func (m *modelFlag) open(opts ...models.Option) (*models.Model, error) {
 	if err := m.check(); err != nil {
 		return nil, err
 	}
-	if m.path == "" {
-		return models.Builtin()
+	return openModel(m.path, opts...)
+}
+
+// openModel opens the model at path, the built-in one if that is "".
+func openModel(path string, opts ...models.Option) (*models.Model, error) {
+	if path == "" {
+		return models.OpenFS(micro.FS, micro.Dir, opts...)
 	}
-	return models.Open(m.path)
+	return models.Open(path, opts...)
 }
 
 // check refuses an empty name: a script whose variable is not set does not mean the built-in model.

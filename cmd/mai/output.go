@@ -2,34 +2,39 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 )
 
-// lineWriter writes lines: a string as it is, anything else as JSON. What it holds back goes out with
-// flush.
+// lineWriter writes lines. What it holds back goes out with flush.
 type lineWriter struct {
 	buf *bufio.Writer
-	enc *json.Encoder
 }
 
 func newLineWriter(w io.Writer) *lineWriter {
-	buf := bufio.NewWriterSize(w, 1<<16)
-	enc := json.NewEncoder(buf)
-	enc.SetEscapeHTML(false)
-	return &lineWriter{buf, enc}
+	return &lineWriter{bufio.NewWriterSize(w, 1<<16)}
 }
 
-func (w *lineWriter) write(v any) error {
-	if line, ok := v.(string); ok {
-		_, err := fmt.Fprintln(w.buf, line)
-		return outputError(err)
-	}
-	return outputError(w.enc.Encode(v))
+func (w *lineWriter) write(line []byte) error {
+	_, err := w.buf.Write(line)
+	return outputError(err)
 }
 
 func (w *lineWriter) flush() error { return outputError(w.buf.Flush()) }
+
+// appendLine adds a record to b with an end of line: a string as it is, anything else as JSON.
+func appendLine(b *bytes.Buffer, record any) error {
+	if line, ok := record.(string); ok {
+		b.WriteString(line)
+		b.WriteByte('\n')
+		return nil
+	}
+	enc := json.NewEncoder(b)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(record)
+}
 
 // outputError says what failed when writing to stdout did.
 func outputError(err error) error {

@@ -202,21 +202,21 @@ func (cores) Run(n int, f func(i int)) { parallel(n, f) }
 
 // find answers a query.
 func (f *finder) find(ctx context.Context, index int, text string) (searchRecord, []flawed, error) {
-	e, found, err := embedText(ctx, f.m, index, text, queryOptions)
+	v, text, found, err := embedText(ctx, f.m, index, text, queryOptions)
 	if err != nil {
 		return searchRecord{}, nil, err
 	}
-	if !slices.ContainsFunc(e.Embedding, func(x float32) bool { return x != 0 }) {
+	if !slices.ContainsFunc(v, func(x float32) bool { return x != 0 }) {
 		found = append(found, flawed{index, zeroQuery})
 	}
 	a := f.free.Get().(*asker)
 	defer f.free.Put(a)
-	q := &types.Embedding{F32: e.Embedding, Space: vectorSpace}
+	q := &types.Embedding{F32: v, Space: vectorSpace}
 	n, err := f.search(ctx, a, q)
 	if err != nil {
 		return searchRecord{}, nil, err
 	}
-	record := searchRecord{Index: index, Query: e.Text, Hits: make([]hitRecord, n)}
+	record := searchRecord{Index: index, Query: text, Hits: make([]hitRecord, n)}
 	for i, h := range a.hits[:n] {
 		record.Hits[i] = hitRecord{Rank: i + 1, Row: h.Row}
 		if h.Score-h.Score == 0 {

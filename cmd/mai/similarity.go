@@ -158,13 +158,13 @@ func controls(r rune) bool {
 
 // compare returns the pair as the model read it, and its score.
 func compare(ctx context.Context, m *models.Model, metric metrics.Metric, index int, p pair) (pair, float64, []flawed, error) {
-	a, found, err := embedText(ctx, m, 2*index, p.a, nil)
+	a, textA, found, err := embedText(ctx, m, 2*index, p.a, nil)
 	if err != nil {
 		return p, 0, nil, err
 	}
-	b, more, err := embedText(ctx, m, 2*index+1, p.b, nil)
+	b, textB, more, err := embedText(ctx, m, 2*index+1, p.b, nil)
 	if err != nil {
 		return p, 0, nil, err
 	}
-	return pair{a.Text, b.Text}, metric(a.Embedding, b.Embedding), append(found, more...), nil
+	return pair{textA, textB}, metric(a, b), append(found, more...), nil
 }

@@ -46,7 +46,7 @@ var streaming = []struct {
 	name, line string
 	args       []string
 }{
-	{"embed", "hello\n", []string{"embed", "--model", tiny, "--file"}},
+	{"embed", "hello\n", []string{"embed", "--model", tiny, "--role", "document", "--file"}},
 	{"tokenize", "hello\n", []string{"tokenize", "--model", tiny, "--file"}},
 	{"similarity", "hello\tworld\n", []string{"similarity", "--json", "--model", tiny, "--file"}},
 }

@@ -9,10 +9,11 @@ import (
 type flaw int
 
 const (
-	illFormed flaw = iota // not UTF-8
-	truncated             // longer than the model reads
-	unknown               // mostly words that the vocabulary lacks
-	zeroQuery             // without a direction that rows could be alike to
+	illFormed   flaw = iota // not UTF-8
+	truncated               // longer than the model reads
+	unknown                 // mostly words that the vocabulary lacks
+	zeroQuery               // without a direction that rows could be alike to
+	roleMissing             // embedded without a role by a model that was trained to be told
 	flaws
 )
 
@@ -38,6 +39,10 @@ var flawWords = [flaws]struct{ one, many string }{
 	unknown: {
 		"less than half of %s is in the model's vocabulary, so its vector says little; --model takes a multilingual model",
 		"%d of %d texts are mostly outside the model's vocabulary",
+	},
+	roleMissing: {
+		"%s is embedded without a role, and the model was trained to be told: --role query or --role document",
+		"%d of %d texts are embedded without a role",
 	},
 	zeroQuery: {
 		"the vector of %s is zero: by cosine and dot all rows score 0, and their order means nothing",
