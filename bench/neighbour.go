@@ -16,7 +16,7 @@ func neighbour() Group {
 			"of which 4 MiB are alive. The collector takes its toll of the plain loop too: the two take turns.",
 		Rounds: 4000,
 		Single: true,
-		Beside: garbage,
+		Beside: Garbage,
 		Cases: []Case{
 			{Name: loop, Open: func() (Round, func(), error) {
 				x := Inputs[0]
@@ -60,8 +60,8 @@ type piece struct {
 	_ [1008]byte // with the allocator's word 1 KiB
 }
 
-// garbage starts a goroutine that allocates 200 MB a second.
-func garbage() (stop func()) {
+// Garbage starts a goroutine that allocates 200 MB a second, in pieces of 1 KiB of which 4 MiB are alive.
+func Garbage() (stop func()) {
 	const perTick = 200_000_000 / 1000 / 1024
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {

@@ -115,7 +115,7 @@ func peakCase(name string, level cpu.Level, of func(cpu.Level) (peak.Loop, bool)
 		return func(sample func(float64)) error { sample(million / loop.Rate(1)); return nil }, nil, nil
 	}}
 	if !ok || !slices.Contains(cpu.Levels(), level) {
-		c.Code, c.Absent, c.Open = "", Absent, nil
+		c.Code, c.Absent, c.Open = "", bench.NoLevel, nil
 	}
 	return c
 }

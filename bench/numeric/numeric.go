@@ -6,7 +6,6 @@ package numeric
 
 import (
 	"math/rand/v2"
-	"slices"
 
 	"github.com/maida-ai/gomai/bench"
 	"github.com/maida-ai/gomai/internal/cpu"
@@ -56,27 +55,14 @@ func integers(seed uint64, n int) []int8 {
 // atLevel makes the case run at a level, or absent where the machine lacks it. primitive is the name of
 // what runs, by which the case tells what code it is.
 func atLevel(level cpu.Level, primitive string, c bench.Case) bench.Case {
-	if !slices.Contains(cpu.Levels(), level) {
-		c.Absent, c.Open = Absent, nil
-		return c
-	}
-	restore := cpu.Use(level, 0)
-	c.Code = code(primitive)
-	restore()
-	open := c.Open
-	c.Open = func() (bench.Round, func(), error) {
-		defer cpu.Use(level, 0)()
-		round, done, err := open()
-		return func(sample func(float64)) error {
-			defer cpu.Use(level, 0)()
-			return round(sample)
-		}, done, err
+	c = bench.AtLevel(level, c)
+	if c.Absent == "" {
+		restore := cpu.Use(level, 0)
+		c.Code = code(primitive)
+		restore()
 	}
 	return c
 }
-
-// Absent is why there are no figures of a level.
-const Absent = "not on this machine"
 
 // code returns the level of the code of a primitive that runs.
 func code(primitive string) string {

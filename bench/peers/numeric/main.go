@@ -11,6 +11,7 @@ import (
 
 	"github.com/maida-ai/gomai/bench"
 	"github.com/maida-ai/gomai/bench/numeric"
+	"github.com/maida-ai/gomai/bench/peers/child"
 	"github.com/maida-ai/gomai/internal/cpu"
 	"github.com/maida-ai/gomai/metrics/search"
 )
@@ -36,14 +37,14 @@ var isa = map[cpu.Level]string{
 // groups returns those of the suite that a library has something for, with the libraries' cases. program
 // is that of setup.sh.
 func groups(program string) ([]bench.Group, func(), error) {
-	libraries, err := start(program)
+	libraries, err := child.Start(program, nil)
 	if err != nil {
 		return nil, nil, err
 	}
-	running := []*child{libraries}
+	running := []*child.Child{libraries}
 	done := func() {
 		for _, c := range running {
-			c.stop()
+			c.Stop()
 		}
 	}
 	suite := map[string]bench.Group{}
@@ -58,7 +59,7 @@ func groups(program string) ([]bench.Group, func(), error) {
 		groups = append(groups, withUSearch(libraries, suite[s.Name], s))
 	}
 	for _, p := range numeric.IntegerProducts {
-		onednn, err := start(program, "ONEDNN_MAX_CPU_ISA="+isa[p.Level])
+		onednn, err := child.Start(program, nil, "ONEDNN_MAX_CPU_ISA="+isa[p.Level])
 		if err != nil {
 			done()
 			return nil, nil, err
@@ -74,32 +75,32 @@ func atLeast(bound float64, name, library string) bench.Limit {
 	return bench.Limit{Case: name, Of: library, Stat: bench.Min, Bound: bound, AtLeast: true}
 }
 
-func withSimSIMD(c *child, g bench.Group, v *numeric.VectorPair) bench.Group {
+func withSimSIMD(c *child.Child, g bench.Group, v *numeric.VectorPair) bench.Group {
 	const name = "SimSIMD"
 	what := map[string]string{"DotF32": "dot_f32", "CosineF32": "cos_f32", "DotI8": "dot_i8"}[v.Primitive]
-	data := raw(v.A, v.B)
+	data := child.Raw(v.A, v.B)
 	if v.A == nil {
-		data = raw(v.AI8, v.BI8)
+		data = child.Raw(v.AI8, v.BI8)
 	}
-	g.Cases = append(g.Cases, c.open(bench.Case{Name: name, Work: float64(v.N)}, numeric.VectorCalls, data, "simsimd", what, v.N))
+	g.Cases = append(g.Cases, c.Open(bench.Case{Name: name, Work: float64(v.N)}, numeric.VectorCalls, data, "simsimd", what, v.N))
 	g.Limits = append(g.Limits, atLeast(v.SimSIMD, numeric.Gomai, name))
 	return g
 }
 
-func withUSearch(c *child, g bench.Group, s *numeric.Search) bench.Group {
+func withUSearch(c *child.Child, g bench.Group, s *numeric.Search) bench.Group {
 	d := s.Data()
-	what, data := "f32", raw(d.F32, d.RowsF32)
+	what, data := "f32", child.Raw(d.F32, d.RowsF32)
 	switch s.Kind {
 	case search.I8:
-		what, data = "i8", raw(d.I8, d.RowsI8)
+		what, data = "i8", child.Raw(d.I8, d.RowsI8)
 	case search.Binary:
-		what, data = "b1", raw(d.Bits, d.RowsBits)
+		what, data = "b1", child.Raw(d.Bits, d.RowsBits)
 	}
 	for _, m := range s.Metrics() {
 		metric := map[search.Metric]string{search.Cosine: "cos", search.Dot: "ip", search.Hamming: "hamming"}[m]
 		for _, kernels := range []string{"SimSIMD", "NumKong"} {
 			name := numeric.By("USearch, "+kernels, m)
-			g.Cases = append(g.Cases, c.open(bench.Case{Name: name, Work: s.Bytes()}, s.Calls(), data,
+			g.Cases = append(g.Cases, c.Open(bench.Case{Name: name, Work: s.Bytes()}, s.Calls(), data,
 				"usearch", what, metric, strings.ToLower(kernels), s.Rows, numeric.Dim, numeric.K))
 			g.Limits = append(g.Limits, atLeast(s.USearch, numeric.By(numeric.Gomai, m), name))
 		}
@@ -107,10 +108,10 @@ func withUSearch(c *child, g bench.Group, s *numeric.Search) bench.Group {
 	return g
 }
 
-func withOneDNN(c *child, g bench.Group, p *numeric.Products) bench.Group {
+func withOneDNN(c *child.Child, g bench.Group, p *numeric.Products) bench.Group {
 	for _, s := range p.Shapes {
 		name := numeric.OfShape("oneDNN", s)
-		k := bench.Case{Name: name, Work: s.Operations(), Absent: numeric.Absent}
+		k := bench.Case{Name: name, Work: s.Operations(), Absent: bench.NoLevel}
 		if slices.Contains(cpu.Levels(), p.Level) {
 			k = openOneDNN(c, name, s, s.Operands())
 		}
@@ -122,7 +123,7 @@ func withOneDNN(c *child, g bench.Group, p *numeric.Products) bench.Group {
 	return g
 }
 
-func openOneDNN(c *child, name string, s numeric.Shape, o numeric.Operands) bench.Case {
-	return c.open(bench.Case{Name: name, Work: s.Operations()}, s.Calls(), raw(o.Activations, o.Weights, o.Scales, o.Bias),
+func openOneDNN(c *child.Child, name string, s numeric.Shape, o numeric.Operands) bench.Case {
+	return c.Open(bench.Case{Name: name, Work: s.Operations()}, s.Calls(), child.Raw(o.Activations, o.Weights, o.Scales, o.Bias),
 		"onednn", "f32", s.M, s.N, s.K)
 }

@@ -13,14 +13,15 @@ import (
 
 	"github.com/maida-ai/gomai/bench"
 	"github.com/maida-ai/gomai/bench/numeric"
+	"github.com/maida-ai/gomai/bench/peers/child"
 	"github.com/maida-ai/gomai/internal/cpu"
 	"github.com/maida-ai/gomai/metrics/search"
 )
 
 // libraries starts the program of setup.sh.
-func libraries(t *testing.T, env ...string) *child {
+func libraries(t *testing.T, env ...string) *child.Child {
 	t.Helper()
-	c, err := start("build/peers", env...)
+	c, err := child.Start("build/peers", nil, env...)
 	if errors.Is(err, fs.ErrNotExist) {
 		t.Skip(err)
 	}
@@ -28,7 +29,7 @@ func libraries(t *testing.T, env ...string) *child {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := c.stop(); err != nil {
+		if err := c.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
@@ -37,12 +38,12 @@ func libraries(t *testing.T, env ...string) *child {
 
 // computed returns what a case computes, the last that was opened. It skips the test if the library could
 // not be had.
-func computed(t *testing.T, c *child, k bench.Case) []float64 {
+func computed(t *testing.T, c *child.Child, k bench.Case) []float64 {
 	t.Helper()
 	if k.Absent != "" {
 		t.Skipf("%s: %s", k.Name, k.Absent)
 	}
-	got, err := c.result(c.cases - 1)
+	got, err := c.Result(c.Cases - 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +68,7 @@ func TestSimSIMD(t *testing.T) {
 func TestUSearch(t *testing.T) {
 	c := libraries(t)
 	for _, s := range numeric.Searches {
-		first := c.cases
+		first := c.Cases
 		g := withUSearch(c, bench.Group{}, s)
 		for i, k := range g.Cases {
 			if k.Absent != "" {
@@ -81,7 +82,7 @@ func TestUSearch(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := c.result(first + i)
+			got, err := c.Result(first + i)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -149,7 +150,7 @@ func TestOneDNN(t *testing.T) {
 // What a library does not have is absent, and the next request is understood.
 func TestAbsent(t *testing.T) {
 	c := libraries(t)
-	k := c.open(bench.Case{Name: "k"}, 1, nil, "nobody")
+	k := c.Open(bench.Case{Name: "k"}, 1, nil, "nobody")
 	if k.Absent == "" || k.Open != nil {
 		t.Errorf("a case of no library is %+v", k)
 	}

@@ -1,4 +1,5 @@
-package main
+// Package child talks with programs that measure other libraries on request.
+package child
 
 import (
 	"bufio"
@@ -14,20 +15,26 @@ import (
 	"github.com/maida-ai/gomai/bench"
 )
 
-// child is a process that measures on request; native/main.cpp says how one talks with it.
-type child struct {
+// Child is a process that measures on request. Requests are lines on its stdin, answers lines on its stdout:
+//
+//	open ARGUMENTS...   and the data behind the line    ->  ok CODE
+//	time CASE CALLS     CASE counts opened ones from 0  ->  ok NANOSECONDS of a call
+//	result CASE                                         ->  ok NUMBERS...
+//
+// Whatever fails is answered with "error TEXT".
+type Child struct {
+	Cases   int // that were opened
 	process *exec.Cmd
 	in      io.WriteCloser
 	out     *bufio.Reader
-	cases   int
 }
 
-// start starts the program of setup.sh with some variables in its environment.
-func start(program string, env ...string) (*child, error) {
+// Start starts a program that a setup.sh has made, with some variables in its environment.
+func Start(program string, arguments []string, env ...string) (*Child, error) {
 	if _, err := os.Stat(program); err != nil {
 		return nil, fmt.Errorf("%w: run setup.sh first", err)
 	}
-	c := &child{process: exec.Command(program)}
+	c := &Child{process: exec.Command(program, arguments...)}
 	c.process.Env = append(os.Environ(), env...)
 	c.process.Stderr = os.Stderr
 	in, err := c.process.StdinPipe()
@@ -42,14 +49,14 @@ func start(program string, env ...string) (*child, error) {
 	return c, c.process.Start()
 }
 
-// stop lets the child end.
-func (c *child) stop() error {
+// Stop lets the child end.
+func (c *Child) Stop() error {
 	c.in.Close()
 	return c.process.Wait()
 }
 
 // ask sends a request, with data behind it, and returns the answer.
-func (c *child) ask(data []byte, request ...any) (string, error) {
+func (c *Child) ask(data []byte, request ...any) (string, error) {
 	line := strings.TrimSuffix(fmt.Sprintln(request...), "\n")
 	if _, err := io.Copy(c.in, io.MultiReader(strings.NewReader(line+"\n"), bytes.NewReader(data))); err != nil {
 		return "", fmt.Errorf("%s: %w", line, err)
@@ -65,17 +72,17 @@ func (c *child) ask(data []byte, request ...any) (string, error) {
 	return text, nil
 }
 
-// open makes k a case of the child's library, which rounds of calls measure. If the library does not
+// Open makes k a case of the child's library, which rounds of calls measure. If the library does not
 // have it, it is absent.
-func (c *child) open(k bench.Case, calls int, data []byte, arguments ...any) bench.Case {
+func (c *Child) Open(k bench.Case, calls int, data []byte, arguments ...any) bench.Case {
 	code, err := c.ask(data, append([]any{"open"}, arguments...)...)
 	if err != nil {
 		k.Absent = "not to be had here"
-		fmt.Fprintln(os.Stderr, "numeric:", err)
+		fmt.Fprintf(os.Stderr, "%s: %v\n", k.Name, err)
 		return k
 	}
-	number := c.cases
-	c.cases++
+	number := c.Cases
+	c.Cases++
 	k.Code = code
 	k.Open = func() (bench.Round, func(), error) {
 		return func(sample func(float64)) error {
@@ -91,8 +98,8 @@ func (c *child) open(k bench.Case, calls int, data []byte, arguments ...any) ben
 	return k
 }
 
-// result returns what a case computes, counted from 0 in the order in which they were opened.
-func (c *child) result(number int) ([]float64, error) {
+// Result returns what a case computes, counted from 0 in the order in which they were opened.
+func (c *Child) Result(number int) ([]float64, error) {
 	text, err := c.ask(nil, "result", number)
 	if err != nil {
 		return nil, err
@@ -108,8 +115,8 @@ func (c *child) result(number int) ([]float64, error) {
 	return numbers, nil
 }
 
-// raw is the memory of slices one after the other.
-func raw(slices ...any) []byte {
+// Raw is the memory of slices one after the other.
+func Raw(slices ...any) []byte {
 	var b bytes.Buffer
 	for _, s := range slices {
 		binary.Write(&b, binary.NativeEndian, s)
