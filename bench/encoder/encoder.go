@@ -28,7 +28,10 @@ func Groups() []bench.Group {
 	for _, l := range Latencies {
 		groups = append(groups, l.Group())
 	}
-	groups = append(groups, steps(), levels(), Throughput(), tail(false), tail(true))
+	groups = append(groups, steps(), levels(), Throughput())
+	groups = append(groups, callers(8, withTiles(4, 1.4))...)
+	groups = append(groups, callers(32, withTiles(1.6, 1))...)
+	groups = append(groups, tail(false), tail(true))
 	for _, s := range Splits() {
 		groups = append(groups, s.Group())
 	}

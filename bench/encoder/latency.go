@@ -23,12 +23,7 @@ var Latencies = []Latency{
 }
 
 // Bound is the limit on this machine.
-func (l Latency) Bound() float64 {
-	if level, _ := cpu.Detect(); level == cpu.AMX {
-		return l.AMX
-	}
-	return l.Other
-}
+func (l Latency) Bound() float64 { return withTiles(l.AMX, l.Other) }
 
 // Name is that of the group.
 func (l Latency) Name() string { return fmt.Sprintf("one text of %d tokens", l.Tokens) }

@@ -115,6 +115,16 @@ func (c *Child) Result(number int) ([]float64, error) {
 	return numbers, nil
 }
 
+// Result32 is Result in float32.
+func (c *Child) Result32(number int) ([]float32, error) {
+	wide, err := c.Result(number)
+	numbers := make([]float32, len(wide))
+	for i, v := range wide {
+		numbers[i] = float32(v)
+	}
+	return numbers, err
+}
+
 // Raw is the memory of slices one after the other.
 func Raw(slices ...any) []byte {
 	var b bytes.Buffer

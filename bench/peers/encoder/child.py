@@ -2,7 +2,7 @@
 on stdin, answers lines on stdout:
 
     open MODEL each|batch TEXTS TOKENS   and int32: (TEXTS,) lengths, (TOKENS,) ids    ->  ok CODE
-    open TOKENIZER BYTES                 and a JSON list of texts                      ->  ok CODE
+    open encode|encode-batch BYTES       and a JSON list of texts                      ->  ok CODE
     time CASE CALLS                      CASE counts opened ones from 0                ->  ok NANOSECONDS of a call
     result CASE                                                                        ->  ok NUMBERS...
 
@@ -10,7 +10,7 @@ Whatever fails is answered with "error TEXT". A call runs the model on every tex
 batch, until the last hidden states are there; the time of pooling them is not counted, but the result is the
 pooled vectors. A call of a tokenizer splits all texts; the result is their ids.
 
-    child.py TOKENIZER.json MODELS
+    child.py MODEL_FOLDER MODELS
 """
 
 import functools
@@ -24,7 +24,7 @@ import onnxruntime as ort
 import openvino as ov
 import tokenizers
 
-folder = pathlib.Path(sys.argv[2])
+vocabulary, folder = pathlib.Path(sys.argv[1], "tokenizer.json"), pathlib.Path(sys.argv[2])
 
 
 def onnx(name):
@@ -43,10 +43,8 @@ def openvino(name, hint):
 
 
 MODELS = {
-    "ort-f32": lambda: onnx("fused.onnx"),
+    "ort-f32": lambda: onnx("f32.onnx"),
     "ort-int8": lambda: onnx("int8.onnx"),
-    "ort-fused-int8": lambda: onnx("fused-int8.onnx"),
-    "openvino-f32": lambda: openvino("f32.onnx", "f32"),
     "openvino-bf16": lambda: openvino("f32.onnx", "bf16"),
     "openvino-int8": lambda: openvino("int8.xml", "f32"),
     "openvino-int8-bf16": lambda: openvino("int8.xml", "bf16"),
@@ -79,7 +77,7 @@ class Encoder:
 class Splitter:
     def __init__(self, name, size):
         texts = json.loads(read(int(size)))
-        tokenizer = tokenizers.Tokenizer.from_file(sys.argv[1])
+        tokenizer = tokenizers.Tokenizer.from_file(str(vocabulary))
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self.code = f"tokenizers {tokenizers.__version__}"
