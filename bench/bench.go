@@ -20,6 +20,8 @@ type Group struct {
 	Rounds int
 	// Single says that a sample is one call, so that the far quantiles of the samples mean something.
 	Single bool
+	// Stats are the columns of its table; nil: those that suit most groups.
+	Stats []Stat
 	// Beside, if any, starts what runs while the group is measured, and returns what ends it.
 	Beside func() (stop func())
 	// Rate is the unit of what cases do in a nanosecond, their Work divided by their time: "GB/s". A group
@@ -29,10 +31,13 @@ type Group struct {
 	Limits []Limit
 }
 
+// Cosine is a Unit of which four digits count.
+const Cosine = "cosine"
+
 // Case is one thing to measure.
 type Case struct {
 	Name string
-	Unit string // of its samples, "ns" of a call if empty
+	Unit string // of its samples, "ns" of a call if empty; Cosine
 	// Code says which of several codes runs, such as the level of a primitive.
 	Code string
 	// Work is what a call does, counted in what the group's Rate counts.
@@ -92,6 +97,7 @@ type Stat string
 const (
 	Min    Stat = "min"
 	Median Stat = "median"
+	Mean   Stat = "mean"
 	P99    Stat = "p99"
 	P999   Stat = "p99.9"
 	Max    Stat = "max"
@@ -105,6 +111,12 @@ func (r Result) Stat(s Stat) float64 {
 		return r.quantile(0)
 	case Median:
 		return r.quantile(0.5)
+	case Mean:
+		sum := 0.0
+		for _, v := range r.Samples {
+			sum += v
+		}
+		return sum / float64(len(r.Samples))
 	case P99:
 		return r.quantile(0.99)
 	case P999:

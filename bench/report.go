@@ -173,6 +173,9 @@ func (g Group) rows(results []Result) [][]string {
 			stats = []Stat{Min, Median, Max}
 		}
 	}
+	if g.Stats != nil {
+		stats = g.Stats
+	}
 	head := []string{"case"}
 	coded := slices.ContainsFunc(results, func(r Result) bool { return r.Code != "" })
 	if coded {
@@ -226,6 +229,8 @@ func value(v float64, unit string) string {
 			}
 		}
 		return digits(v) + " ns"
+	case unit == Cosine:
+		return fmt.Sprintf("%.4f", v)
 	case v == math.Trunc(v):
 		return fmt.Sprintf("%.0f %s", v, unit)
 	}

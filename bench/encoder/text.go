@@ -132,19 +132,19 @@ func Splits() []Split {
 	}
 }
 
-// Bytes are those of the texts.
-func (s Split) Bytes() int {
+// Work of a call makes the rate of a case one in MB/s.
+func (s Split) Work() float64 {
 	n := 0
 	for _, t := range s.Texts {
 		n += len(t)
 	}
-	return n
+	return 1000 * float64(n)
 }
 
 // Group has gomai's case.
 func (s Split) Group() bench.Group {
-	return bench.Group{Name: s.Name, About: s.About, Rounds: 60, Rate: "GB/s", Cases: []bench.Case{weighed(bench.Case{
-		Name: Gomai, Work: float64(s.Bytes()), Open: func() (bench.Round, func(), error) {
+	return bench.Group{Name: s.Name, About: s.About, Rounds: 60, Rate: "MB/s", Cases: []bench.Case{weighed(bench.Case{
+		Name: Gomai, Work: s.Work(), Open: func() (bench.Round, func(), error) {
 			t, err := tokens()
 			if err != nil {
 				return nil, nil, err

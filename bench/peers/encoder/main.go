@@ -97,7 +97,7 @@ func throughput(c *child.Child) (bench.Group, error) {
 	if err != nil {
 		return g, err
 	}
-	for _, p := range peers[1:] {
+	for _, p := range peers[2:] {
 		for _, n := range []int{8, 16, 32, 64} {
 			k := encoder.OfTexts(bench.Case{Name: fmt.Sprintf("%s, %d at once", p.name, n)}, n)
 			g.Cases = append(g.Cases, open(c, k, p.library, "batch", 1, ids[:n]))
@@ -115,7 +115,7 @@ func splits(c *child.Child, s encoder.Split) bench.Group {
 		panic(err) // they are strings
 	}
 	for _, how := range []string{"encode", "encode-batch"} {
-		k := bench.Case{Name: "tokenizers, " + how, Work: float64(s.Bytes())}
+		k := bench.Case{Name: "tokenizers, " + how, Work: s.Work()}
 		g.Cases = append(g.Cases, c.Open(k, 1, texts, how, len(texts)))
 		g.Limits = append(g.Limits, bench.Limit{Case: encoder.Gomai, Of: k.Name, Stat: bench.Min, Bound: s.Faster, AtLeast: true})
 	}
