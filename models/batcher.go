@@ -56,7 +56,7 @@ func (b *batcher) run(ctx context.Context, c *call, class class, limit int) erro
 	}
 	c.entered = true
 	b.enter(c, class)
-	if alone && c.fresh() {
+	if alone {
 		b.running++
 		if class == interactive && !b.trial.due() || !b.letOthersIn() {
 			return b.alone(ctx, c)
@@ -187,7 +187,7 @@ func (b *batcher) work() {
 		b.mu.Unlock()
 		b.compute(&s.batchContext, s)
 		b.mu.Lock()
-		b.finish(s, s.batchContext.Err() != nil)
+		b.finish(s, s.batchContext.cancelled.Load())
 		b.mu.Unlock()
 		// Whoever has its vector now goes on before the next batch and not after it, and may be back
 		// with its next text in time for it.

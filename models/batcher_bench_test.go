@@ -16,7 +16,7 @@ func BenchmarkLone(b *testing.B) {
 	for _, tokens := range []int{8, 48} {
 		for _, direct := range []bool{true, false} {
 			b.Run(fmt.Sprintf("%d/batching=%v", tokens, !direct), func(b *testing.B) {
-				m, e := fakeModel(b, 128, func(context.Context, int) {})
+				m, e := fakeModel(b, 128, func(context.Context, int) error { return nil })
 				e.silent = true
 				e.encoder = nothing{e.encoder}
 				m.encoder, m.batcher.encoder = e.encoder, e.encoder
@@ -62,13 +62,14 @@ func BenchmarkCallers(b *testing.B) {
 }
 
 // burns is works that counts the processor's time and not the clock's, in which others run, too.
-func burns(base, row time.Duration) func(context.Context, int) {
+func burns(base, row time.Duration) func(context.Context, int) error {
 	const probe = 1e7
 	begin := time.Now()
 	burnt.Add(burn(probe))
 	perNano := probe / float64(time.Since(begin))
-	return func(_ context.Context, rows int) {
+	return func(_ context.Context, rows int) error {
 		burnt.Add(burn(int(perNano * float64(base+time.Duration(rows)*row))))
+		return nil
 	}
 }
 

@@ -52,11 +52,6 @@ type call struct {
 	next    *call         // free
 }
 
-// fresh reports whether c has a job that no other call has brought before.
-func (c *call) fresh() bool {
-	return slices.ContainsFunc(c.tickets, func(t ticket) bool { return t.job.state == fresh })
-}
-
 // open returns a call without sequences. close must follow.
 func (b *batcher) open() *call {
 	b.mu.Lock()
@@ -170,7 +165,7 @@ func (b *batcher) finish(s *scratch, cancelled bool) {
 	for _, j := range slices.Backward(s.jobs) {
 		j.batch = nil
 		if cancelled && j.err != nil && j.tickets != nil {
-			j.err, j.state = nil, queued
+			j.state = queued
 			b.queues[j.class].pushFront(j)
 			continue
 		}
@@ -257,15 +252,26 @@ func (f *freeJobs) put(j *job) {
 	f.n++
 }
 
-// batchContext is the ctx of a worker's batch: done when nobody wants any of its jobs any more.
+// batchContext is the ctx of a worker's batch: done when the encoder asks while nobody wants any of its
+// jobs, and from then on, although they may be wanted again.
 type batchContext struct {
 	context.Context // Background
 	wanted          atomic.Int64
+	cancelled       atomic.Bool
+}
+
+func (c *batchContext) begin(jobs int) {
+	c.Context = context.Background()
+	c.wanted.Store(int64(jobs))
+	c.cancelled.Store(false)
 }
 
 func (c *batchContext) Err() error {
-	if c.wanted.Load() > 0 {
-		return nil
+	if !c.cancelled.Load() {
+		if c.wanted.Load() > 0 {
+			return nil
+		}
+		c.cancelled.Store(true)
 	}
 	return context.Canceled
 }

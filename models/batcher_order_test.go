@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,6 +29,30 @@ func TestInteractiveGoesFirst(t *testing.T) {
 		w.wg.Wait()
 		// After 24 tokens of interactive texts one of 8 is due to bulk.
 		if want := [][]int32{{20}, {21, 22}, {23, 33}, {30, 31}, {32}}; !slices.EqualFunc(e.batches, want, slices.Equal[[]int32]) {
+			t.Errorf("batches %v, want %v", e.batches, want)
+		}
+		checkIdle(t, m)
+	})
+}
+
+// Bulk that comes after many interactive texts were computed has nothing to make up for.
+func TestBulkIsDueNothingBefore(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T) {
+		m, e := fakeModel(t, 16, sleeps(time.Millisecond, 0))
+		w := newWaiters(m)
+		for id := int32(20); id < 40; id++ {
+			w.start(t, t.Context(), id, 8)
+		}
+		time.Sleep(time.Second)
+		e.mu.Lock()
+		e.batches = nil
+		e.mu.Unlock()
+		w.start(t, t.Context(), 40, 8)
+		w.start(t, t.Context(), 50, 8, Bulk)
+		w.start(t, t.Context(), 41, 8)
+		w.start(t, t.Context(), 42, 8)
+		w.wg.Wait()
+		if want := [][]int32{{40}, {41, 42}, {50}}; !slices.EqualFunc(e.batches, want, slices.Equal[[]int32]) {
 			t.Errorf("batches %v, want %v", e.batches, want)
 		}
 		checkIdle(t, m)
@@ -173,28 +198,45 @@ func TestBatchingOff(t *testing.T) {
 }
 
 // Callers that are all ready to run on one busy processor meet, though none of them finds another one
-// inside.
+// inside, and who has its vector goes on before the next batch.
 func TestReadyCallersMeet(t *testing.T) {
 	processors(t, 1)
-	m, e := fakeModel(t, 1<<20, func(context.Context, int) {})
+	const callers = 40
+	var came, back atomic.Int32
+	var first int32
+	var before []int32 // how many are back when a batch begins
+	m, e := fakeModel(t, 8, func(context.Context, int) error {
+		before = append(before, back.Load())
+		return nil
+	})
 	begin := make(chan struct{})
 	var ready, wg sync.WaitGroup
-	for id := int32(20); id < 60; id++ {
+	for id := int32(20); id < 20+callers; id++ {
 		ready.Add(1)
 		wg.Go(func() {
 			dst := newDst(m)
 			ready.Done()
 			<-begin
+			if came.Add(1) == 1 {
+				first = id
+			}
 			if err := m.EmbedIDsInto(context.Background(), []int32{id}, dst); err != nil {
 				t.Error(err)
 			}
+			back.Add(1)
 		})
 	}
 	ready.Wait()
 	close(begin)
 	wg.Wait()
-	if n := len(e.batches); n > 20 { // one or two, if nothing else runs in this process
-		t.Errorf("40 callers made %d batches", n)
+	if n := len(e.batches); n > callers/4 { // five, if nothing else runs in this process
+		t.Fatalf("%d callers made %d batches", callers, n)
+	}
+	if e.batches[0][0] != first {
+		t.Errorf("the first caller, %d, is not the first in %v", first, e.batches[0])
+	}
+	if n := before[len(before)-1]; n < callers/2 {
+		t.Errorf("when the last of %d batches began %d callers were back", len(before), n)
 	}
 	checkIdle(t, m)
 }
@@ -230,11 +272,12 @@ func TestCloseWaitsForTheWorker(t *testing.T) {
 	inBubble(t, 1, func(t *testing.T) {
 		m, e := fakeModel(t, 64, nil)
 		closed := false
-		e.cost = func(ctx context.Context, rows int) { // looks at no ctx
+		e.cost = func(context.Context, int) error { // looks at no ctx
 			time.Sleep(10 * time.Millisecond)
 			if closed {
 				t.Error("computed in memory that was given back")
 			}
+			return nil
 		}
 		release := m.gate.release
 		m.gate.release = func() error { closed = true; return release() }

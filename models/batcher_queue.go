@@ -1,7 +1,6 @@
 package models
 
 import (
-	"context"
 	"math/rand/v2"
 	"slices"
 )
@@ -88,8 +87,7 @@ func (b *batcher) pick(s *scratch) bool {
 	if b.queues[bulk].first == nil {
 		b.credit = 0
 	}
-	s.batchContext.Context = context.Background()
-	s.batchContext.wanted.Store(int64(len(s.jobs)))
+	s.batchContext.begin(len(s.jobs))
 	return true
 }
 

@@ -13,10 +13,11 @@ import (
 )
 
 // works is a cost in real time, which does not give the processor away.
-func works(base, row time.Duration) func(context.Context, int) {
-	return func(_ context.Context, rows int) {
+func works(base, row time.Duration) func(context.Context, int) error {
+	return func(_ context.Context, rows int) error {
 		for end := time.Now().Add(base + time.Duration(rows)*row); time.Now().Before(end); {
 		}
+		return nil
 	}
 }
 

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -24,7 +25,8 @@ const (
 type fakeEncoder struct {
 	encoder // of the model whose place it takes
 	tokens  int
-	cost    func(ctx context.Context, rows int) // of a batch
+	cost    func(ctx context.Context, rows int) error // of a batch
+	each    bool                                      // and of each sequence in it
 	running atomic.Int64
 	most    atomic.Int64 // running at once
 	silent  bool         // no log
@@ -53,9 +55,12 @@ func (e *fakeEncoder) embedBatch(ctx context.Context, batch []sequence, _ *scrat
 		e.batches = append(e.batches, firsts)
 		e.mu.Unlock()
 	}
-	e.cost(ctx, rows)
+	err := e.cost(ctx, rows)
 	for i, q := range batch {
-		switch err := ctx.Err(); {
+		if e.each && i > 0 {
+			err = e.cost(ctx, len(q.ids))
+		}
+		switch {
 		case err != nil:
 			batch[i].err = err
 		case slices.Contains(q.ids, panicID):
@@ -94,17 +99,18 @@ func sums(ids []int32, dst []float32) {
 }
 
 // sleeps is a cost in fake time: a batch looks at its ctx every 100 us.
-func sleeps(base, row time.Duration) func(context.Context, int) {
-	return func(ctx context.Context, rows int) {
+func sleeps(base, row time.Duration) func(context.Context, int) error {
+	return func(ctx context.Context, rows int) error {
 		const look = 100 * time.Microsecond
 		for left := base + time.Duration(rows)*row; left > 0 && ctx.Err() == nil; left -= look {
 			time.Sleep(min(left, look))
 		}
+		return ctx.Err()
 	}
 }
 
 // fakeModel is the tiny model with the fake in the place of its encoder.
-func fakeModel(t testing.TB, tokens int, cost func(context.Context, int)) (*Model, *fakeEncoder) {
+func fakeModel(t testing.TB, tokens int, cost func(context.Context, int) error) (*Model, *fakeEncoder) {
 	t.Helper()
 	m, err := Open("testdata/tiny-bert")
 	if err != nil {
@@ -169,11 +175,11 @@ func TestEveryCallerGetsItsOwnVector(t *testing.T) {
 			inBubble(t, procs, func(t *testing.T) {
 				rnd := rand.New(rand.NewPCG(seed, uint64(procs)))
 				var mu sync.Mutex
-				m, e := fakeModel(t, 1+rnd.IntN(64), func(ctx context.Context, rows int) {
+				m, e := fakeModel(t, 1+rnd.IntN(64), func(ctx context.Context, rows int) error {
 					mu.Lock()
 					d := time.Duration(rnd.IntN(3000)) * time.Microsecond
 					mu.Unlock()
-					sleeps(d, 0)(ctx, rows)
+					return sleeps(d, 0)(ctx, rows)
 				})
 				opts := []Option{{}, {}, {}, Interactive, Bulk, Batching(false)}[:5+seed%2]
 				var wg sync.WaitGroup
@@ -403,38 +409,45 @@ func TestAbandonedBatchStops(t *testing.T) {
 		if n := e.times(21); n != 1 {
 			t.Errorf("the abandoned batch was begun %d times", n)
 		}
+		if n := m.batcher.jobs.n; n != 3 {
+			t.Errorf("%d jobs are free, 3 were in use at once", n)
+		}
 		checkIdle(t, m)
 	})
 }
 
-// The text of a batch that everybody left may be wanted again before the batch has noticed.
+// The text of a batch that everybody left may be wanted again before the batch has noticed, or after.
 func TestAbandonedTextIsWantedAgain(t *testing.T) {
-	for _, look := range []bool{false, true} {
+	for _, late := range []bool{false, true} {
 		inBubble(t, 1, func(t *testing.T) {
-			m, _ := fakeModel(t, 32, func(ctx context.Context, rows int) {
-				time.Sleep(4 * time.Millisecond)
-				if look {
-					ctx.Err()
+			m, _ := fakeModel(t, 32, func(ctx context.Context, rows int) (err error) {
+				time.Sleep(2 * time.Millisecond)
+				if late {
+					err = ctx.Err()
 				}
-				time.Sleep(6 * time.Millisecond)
+				time.Sleep(8 * time.Millisecond)
+				return cmp.Or(err, ctx.Err())
 			})
 			ctx, cancel := context.WithCancel(t.Context())
-			w := newWaiters(m)
-			w.start(t, t.Context(), 20, 10)
-			w.start(t, ctx, 21, 10)
+			first := newWaiters(m)
+			first.start(t, t.Context(), 20, 10)
+			first.start(t, ctx, 21, 10)
 			time.Sleep(11 * time.Millisecond)
 			cancel()
-			synctest.Wait()
-			w.t0 = time.Now()
-			other := newWaiters(m)
-			other.start(t, t.Context(), 21, 10)
-			w.wg.Wait()
-			other.wg.Wait()
-			if err := other.errs[21]; err != nil || other.at[21] != 9*time.Millisecond {
-				t.Errorf("wanted again: %v after %v", err, other.at[21])
+			time.Sleep(4 * time.Millisecond)
+			again := newWaiters(m) // 5 into the batch
+			again.start(t, t.Context(), 21, 10)
+			first.wg.Wait()
+			again.wg.Wait()
+			want := 5 * time.Millisecond
+			if late {
+				want += 10 * time.Millisecond
 			}
-			if !errors.Is(w.errs[21], context.Canceled) {
-				t.Errorf("cancelled: %v", w.errs[21])
+			if err := again.errs[21]; err != nil || again.at[21] != want {
+				t.Errorf("wanted again: %v after %v, want %v", err, again.at[21], want)
+			}
+			if !errors.Is(first.errs[21], context.Canceled) {
+				t.Errorf("cancelled: %v", first.errs[21])
 			}
 			checkIdle(t, m)
 		})
@@ -491,6 +504,54 @@ func TestEqualTextsSurviveTheFirst(t *testing.T) {
 		}
 		if second.errs[20] != nil || second.at[20] != first.at[20]+5*time.Millisecond || e.times(20) != 2 {
 			t.Errorf("the second: %v after %v, computed %d times", second.errs[20], second.at[20], e.times(20))
+		}
+		checkIdle(t, m)
+	})
+}
+
+// Texts behind the one that is computed are wanted by others, too.
+func TestEqualTextsSurviveABatch(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T) {
+		m, _ := fakeModel(t, 4, sleeps(5*time.Millisecond, 0))
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Millisecond)
+		defer cancel()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			infos := make([]types.Info, 2)
+			if err := m.EmbedBatchInto(ctx, []string{"cat", "dog"}, make([]float32, 2*m.Dim()), infos); !errors.Is(err, context.DeadlineExceeded) || infos[1].Err == nil {
+				t.Errorf("the batch: %v, %+v", err, infos)
+			}
+		})
+		synctest.Wait()
+		dst, want := newDst(m), newDst(m)
+		if _, err := m.EmbedInto(t.Context(), "dog", dst); err != nil {
+			t.Error(err)
+		}
+		tokens, err := m.tokenizer.Tokenize("dog")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sums(tokens.IDs, want); !slices.Equal(dst, want) {
+			t.Error("another vector")
+		}
+		wg.Wait()
+		checkIdle(t, m)
+	})
+}
+
+// Rows that were done when ctx ended are kept.
+func TestCancelledBatchKeepsItsRows(t *testing.T) {
+	inBubble(t, 1, func(t *testing.T) {
+		m, e := fakeModel(t, 64, sleeps(5*time.Millisecond, 0))
+		e.each = true
+		ctx, cancel := context.WithTimeout(t.Context(), 7*time.Millisecond)
+		defer cancel()
+		checkTexts(t, ctx, m, []string{"cat", "dog", "hello"}, nil)
+		dst, infos := make([]float32, 2*m.Dim()), make([]types.Info, 2)
+		ctx, cancel = context.WithTimeout(t.Context(), 7*time.Millisecond)
+		defer cancel()
+		if err := m.EmbedBatchInto(ctx, []string{"cat", "dog"}, dst, infos); !errors.Is(err, context.DeadlineExceeded) || infos[0].Err != nil || dst[0] == 0 || infos[1].Err != err || dst[m.Dim()] != 0 {
+			t.Errorf("%v, %+v, rows %v and %v", err, infos, dst[:2], dst[m.Dim():][:2])
 		}
 		checkIdle(t, m)
 	})
