@@ -44,7 +44,7 @@ func (m *Model) Space() types.SpaceID { return m.space }
 
 // SpaceOf names the space of vectors made with opts: a role for which the model has a prompt, other
 // Dimensions and another Output each have one of their own. A query and a document of one model are made
-// to be compared all the same: a search has the space of its queries.
+// to be compared all the same: who does so gives the query the space of the documents.
 func (m *Model) SpaceOf(opts ...Option) (types.SpaceID, error) {
 	set, err := m.apply(m.defaults, opts)
 	if err != nil {

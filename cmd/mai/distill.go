@@ -74,21 +74,9 @@ same model and options make the same bytes on one machine.`,
 
 // readCorpus reads all sentences of a file.
 func readCorpus(cmd *cobra.Command, file string) ([]string, error) {
-	in := input[string]{kind: texts, file: file}
-	source, err := in.open(nil, cmd.InOrStdin())
-	if err != nil {
-		return nil, err
+	corpus, _, err := readItems(cmd, &input[string]{kind: texts, file: file})
+	if err == nil && len(corpus) == 0 {
+		err = &inputError{File: file, Err: errors.New("no sentences in it")}
 	}
-	defer source.Close()
-	var corpus []string
-	for b, err := range source.batches(cmd.Context()) {
-		if err != nil {
-			return nil, err
-		}
-		corpus = append(corpus, b.items...)
-	}
-	if len(corpus) == 0 {
-		return nil, &inputError{File: file, Err: errors.New("no sentences in it")}
-	}
-	return corpus, nil
+	return corpus, err
 }

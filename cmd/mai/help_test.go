@@ -54,6 +54,8 @@ func TestJSON(t *testing.T) {
 		{"embed", "--model", tiny, "a"},
 		{"tokenize", "--model", tiny, "a"},
 		{"similarity", "--model", tiny, "a", "b"},
+		{"eval", "--model", tiny, "--sts", write(t, "sts.tsv", pairLines)},
+		{"models"},
 		{"doctor"},
 		{"version"},
 	} {

@@ -75,6 +75,8 @@ running, 2 wrong usage, 3 bad input or model file, 130 interrupted.`,
 		newSimilarity(),
 		newSearch(),
 		newDistill(),
+		newEval(),
+		newModels(),
 		newDoctor(),
 		newVersion(),
 	)
