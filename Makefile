@@ -11,7 +11,7 @@ PLATFORMS := linux/arm64 darwin/arm64 windows/amd64 js/wasm
 
 .DEFAULT_GOAL := help
 .SUFFIXES:
-.PHONY: help test need try-weights weights lint asm unit race noasm amxemu invariants soak cross bench peers numeric-peers benchmarks vuln
+.PHONY: help test need try-weights weights lint asm unit race noasm amxemu invariants soak cross bench peers numeric-peers encoder-peers benchmarks vuln
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -87,14 +87,20 @@ bench: ## run the benchmarks
 peers: ## vet and test bench/peers, a module of its own (needs its dependencies)
 	cd bench/peers && $(GO) vet ./... && $(GOTEST) ./...
 
-benchmarks: numeric-peers ## make the tables of docs/BENCHMARKS.md again, in some minutes on an idle machine
+benchmarks: numeric-peers encoder-peers ## make the tables of docs/BENCHMARKS.md again, in some minutes on an idle machine
 	$(GO) run ./bench/exec -write docs/BENCHMARKS.md
 	$(GO) run ./bench/primitives -write docs/BENCHMARKS.md
+	$(GO) run ./bench/models -write docs/BENCHMARKS.md
 	cd bench/peers && $(GO) run . -write ../../docs/BENCHMARKS.md
 	cd bench/peers && $(GO) run ./numeric -write ../../docs/BENCHMARKS.md
+	@[ -d bench/peers/encoder/build/models ] || { echo "make benchmarks: left the encoder's peers out"; exit 0; }; set -x; \
+	cd bench/peers && $(GO) run ./encoder -write ../../docs/BENCHMARKS.md -summary ../../README.md
 
 numeric-peers: ## fetch and compile SimSIMD, USearch and oneDNN for the benchmarks (needs PyPI, g++, unzip)
 	bench/peers/numeric/setup.sh
+
+encoder-peers: weights ## install ONNX Runtime, OpenVINO and tokenizers and make their models, for the benchmarks (needs PyPI)
+	@bench/peers/encoder/setup.sh || echo "make encoder-peers: they cannot be had here"
 
 vuln: ## look the dependencies up in Go's vulnerability database (needs the internet)
 	$(GO) run $(GOVULNCHECK) ./...

@@ -15,6 +15,9 @@ func AtLevel(level cpu.Level, c Case) Case {
 		c.Code, c.Absent, c.Open = "", NoLevel, nil
 		return c
 	}
+	if c.Absent != "" {
+		return c
+	}
 	open := c.Open
 	c.Open = func() (Round, func(), error) {
 		defer cpu.Use(level, 0)()

@@ -18,10 +18,19 @@ import (
 	"github.com/maida-ai/gomai/internal/cpu"
 )
 
-// Main is the main function of a program that prints the tables of groups: section is the part of
-// docs/BENCHMARKS.md that they stand in, command what a reader types to get them.
-func Main(section, command string, groups []Group) {
-	write := flag.String("write", "", "replace the section «"+section+"» of this `FILE` instead of printing it")
+// Program prints the tables of groups.
+type Program struct {
+	Section string // the part of docs/BENCHMARKS.md that they stand in
+	Command string // what a reader types to get them
+	Groups  []Group
+	// Summary, if any, makes a short table of all results, for the section of the same name in the README.
+	Summary func(results []Result) [][]string
+}
+
+// Main is the main function of p.
+func (p Program) Main() {
+	write := flag.String("write", "", "replace the section «"+p.Section+"» of this `FILE` instead of printing it")
+	summary := flag.String("summary", "", "replace the section «"+p.Section+"» of this `FILE` by a short table, where there is one")
 	filter := flag.String("filter", "", "only groups whose name matches this `RE`")
 	rounds := flag.Int("rounds", 0, "rounds of every group; 0: its own number")
 	asJSON := flag.Bool("json", false, "print JSON instead of tables")
@@ -32,8 +41,10 @@ func Main(section, command string, groups []Group) {
 		err = fmt.Errorf("an argument that is no flag: %q", flag.Arg(0))
 	case *rounds < 0:
 		err = fmt.Errorf("-rounds %d: must be at least 0", *rounds)
+	case *summary != "" && p.Summary == nil:
+		err = errors.New("-summary: there is no short table of these groups")
 	default:
-		err = report(section, command, groups, *write, *filter, *rounds, *asJSON)
+		err = p.report(*write, *summary, *filter, *rounds, *asJSON)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -41,9 +52,9 @@ func Main(section, command string, groups []Group) {
 	}
 }
 
-func report(section, command string, groups []Group, write, filter string, rounds int, asJSON bool) error {
-	if write != "" && (filter != "" || asJSON) {
-		return errors.New("a section has the tables of all groups: -write excludes -filter and -json")
+func (p Program) report(write, summary, filter string, rounds int, asJSON bool) error {
+	if (write != "" || summary != "") && (filter != "" || asJSON) {
+		return errors.New("a section has the tables of all groups: -write and -summary exclude -filter and -json")
 	}
 	// What MAI_CPU asks for and this machine cannot do is no measurement.
 	level, err := cpu.Detect()
@@ -55,7 +66,7 @@ func report(section, command string, groups []Group, write, filter string, round
 		return err
 	}
 	var chosen []Group
-	for _, g := range groups {
+	for _, g := range p.Groups {
 		if re.MatchString(g.Name) {
 			chosen = append(chosen, g)
 		}
@@ -70,22 +81,35 @@ func report(section, command string, groups []Group, write, filter string, round
 	if asJSON {
 		return writeJSON(os.Stdout, level, chosen, results, figures)
 	}
+	if summary != "" {
+		var b bytes.Buffer
+		table(&b, p.Summary(results))
+		fmt.Fprintf(&b, "\n`%s`: %s\n", p.Command, machine(level))
+		if err := rewrite(summary, p.Section, b.String()); err != nil {
+			return err
+		}
+	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "`%s`\n\n%s\n", command, machine(level))
+	fmt.Fprintf(&b, "`%s`\n\n%s\n", p.Command, machine(level))
 	Tables(&b, chosen, results, figures)
-	if write == "" {
-		_, err = b.WriteTo(os.Stdout)
-		return err
+	if write != "" {
+		return rewrite(write, p.Section, b.String())
 	}
-	old, err := os.ReadFile(write)
+	_, err = b.WriteTo(os.Stdout)
+	return err
+}
+
+// rewrite replaces a section of a file.
+func rewrite(file, name, section string) error {
+	old, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	text, err := replace(string(old), section, b.String())
+	text, err := replace(string(old), name, section)
 	if err != nil {
-		return fmt.Errorf("%s: %w", write, err)
+		return fmt.Errorf("%s: %w", file, err)
 	}
-	return os.WriteFile(write, []byte(text), 0o644)
+	return os.WriteFile(file, []byte(text), 0o644)
 }
 
 // replace returns text with a new section: what stands between the lines
@@ -215,6 +239,9 @@ func (g Group) rows(results []Result) [][]string {
 	}
 	return rows
 }
+
+// Duration prints nanoseconds with about three digits.
+func Duration(ns float64) string { return value(ns, "") }
 
 // value prints v in its unit with about three digits.
 func value(v float64, unit string) string {

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -267,7 +268,7 @@ func TestMainRefuses(t *testing.T) {
 	if args, ok := os.LookupEnv(variable); ok {
 		os.Args = append([]string{"bench"}, strings.Fields(args)...)
 		flag.CommandLine = flag.NewFlagSet("bench", flag.ExitOnError)
-		Main("x", "go run x", []Group{{Name: "speeds", Rounds: 1, Cases: []Case{{Name: "a", Open: given(20)}}}})
+		Program{Section: "x", Command: "go run x", Groups: []Group{{Name: "speeds", Rounds: 1, Cases: []Case{{Name: "a", Open: given(20)}}}}}.Main()
 		os.Exit(0)
 	}
 	for _, c := range []struct {
@@ -281,6 +282,7 @@ func TestMainRefuses(t *testing.T) {
 		{"-json", "nonsense", "nonsense", false},
 		{"-filter nonsense", "generic", `-filter "nonsense": no group matches`, false},
 		{"-rounds -1", "generic", "-rounds -1: must be at least 0", false},
+		{"-summary nowhere", "generic", "-summary: there is no short table", false},
 		{"speeds", "generic", `no flag: "speeds"`, false},
 		{"-json speeds", "generic", `no flag: "speeds"`, false},
 	} {
@@ -297,6 +299,68 @@ func TestMainRefuses(t *testing.T) {
 func given(sample float64) func() (Round, func(), error) {
 	return func() (Round, func(), error) {
 		return func(take func(float64)) error { take(sample); return nil }, nil, nil
+	}
+}
+
+// A group may choose its columns; cosines have four digits.
+func TestReportOfCosines(t *testing.T) {
+	g := Group{
+		Name: "cosines", About: "Cosines.", Rounds: 3, Stats: []Stat{Min, Mean},
+		Cases: []Case{{Name: "a", Unit: Cosine, Open: func() (Round, func(), error) {
+			next := 0.99
+			return func(take func(float64)) error { take(next); next += 0.004; return nil }, nil, nil
+		}}},
+		Limits: []Limit{{Case: "a", Stat: Mean, Bound: 0.9945, AtLeast: true}},
+	}
+	results, figures, err := Run([]Group{g}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	Tables(&b, []Group{g}, results, figures)
+	want := `
+| group   | figure  | measured | limit    | holds  |
+|---      |---      |---       |---       |---     |
+| cosines | a, mean | 0.9940   | ≥ 0.9945 | **no** |
+
+### cosines
+
+Cosines.
+
+| case | min    | mean   |
+|---   |---     |---     |
+| a    | 0.9900 | 0.9940 |
+`
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+}
+
+// Both files get their sections.
+func TestWriteAndSummary(t *testing.T) {
+	page, readme := filepath.Join(t.TempDir(), "page"), filepath.Join(t.TempDir(), "readme")
+	for _, f := range []string{page, readme} {
+		if err := os.WriteFile(f, []byte("a\n<!-- section x -->\nold\n<!-- end of section x -->\nb\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := Program{
+		Section: "x", Command: "go run x", Groups: []Group{{Name: "speeds", Rounds: 1, Cases: []Case{{Name: "a", Open: given(20)}}}},
+		Summary: func(r []Result) [][]string {
+			return [][]string{{"case", "time"}, {r[0].Name, Duration(r[0].Stat(Min))}}
+		},
+	}
+	if err := p.report(page, readme, "", 0, false); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{page: "### speeds\n", readme: "| a    | 20.0 ns |\n"} {
+		got, err := os.ReadFile(file)
+		if err != nil || !strings.Contains(string(got), want) || strings.Contains(string(got), "old") || !strings.HasSuffix(string(got), "\nb\n") {
+			t.Errorf("%s, %v has no %q", got, err, want)
+		}
+	}
+	if err := p.report("", readme, "speeds", 0, false); err == nil {
+		t.Error("a summary of some groups was written")
 	}
 }
 

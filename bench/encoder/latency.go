@@ -63,7 +63,7 @@ func steps() bench.Group {
 }
 
 func rises(m *models.Model, sample func(float64)) error {
-	const turns = 10
+	const turns = 5
 	ctx, dst := context.Background(), make([]float32, m.Dim())
 	least := make([]time.Duration, 64)
 	for turn := range turns {

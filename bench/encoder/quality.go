@@ -47,9 +47,10 @@ func (q Quality) Group() bench.Group {
 		}
 		return Vectors(precision, ids)
 	})}
-	for stat, least := range map[bench.Stat]float64{bench.Min: q.Least, bench.Mean: q.Mean} {
-		if least > 0 {
-			g.Limits = append(g.Limits, bench.Limit{Case: Gomai, Stat: stat, Bound: least, AtLeast: true})
+	for _, l := range []bench.Limit{{Stat: bench.Min, Bound: q.Least}, {Stat: bench.Mean, Bound: q.Mean}} {
+		if l.Bound > 0 {
+			l.Case, l.AtLeast = Gomai, true
+			g.Limits = append(g.Limits, l)
 		}
 	}
 	return g

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -102,7 +103,10 @@ func TextsOf(n, length int) ([]string, error) {
 		case len(out.IDs) > length: // the word has too many tokens
 			words = words[:len(words)-1]
 		case len(out.IDs) == length:
-			if texts = append(texts, strings.Join(words, " ")); len(texts) == n {
+			if text := strings.Join(words, " "); !slices.Contains(texts, text) {
+				texts = append(texts, text)
+			}
+			if len(texts) == n {
 				return texts, nil
 			}
 			words = nil

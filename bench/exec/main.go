@@ -4,4 +4,6 @@ package main
 
 import "github.com/maida-ai/gomai/bench"
 
-func main() { bench.Main("exec", "go run ./bench/exec", bench.Groups()) }
+func main() {
+	bench.Program{Section: "exec", Command: "go run ./bench/exec", Groups: bench.Groups()}.Main()
+}

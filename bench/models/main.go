@@ -7,4 +7,6 @@ import (
 	"github.com/maida-ai/gomai/bench/encoder"
 )
 
-func main() { bench.Main("models", "go run ./bench/models", encoder.Groups()) }
+func main() {
+	bench.Program{Section: "models", Command: "go run ./bench/models", Groups: encoder.Groups()}.Main()
+}

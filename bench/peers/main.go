@@ -22,7 +22,9 @@ type peer struct {
 
 var peers = []peer{eino, taskflow, concWaitGroup, concIter, errGroup, goroutines}
 
-func main() { bench.Main("peers", "cd bench/peers && go run .", groups()) }
+func main() {
+	bench.Program{Section: "peers", Command: "cd bench/peers && go run .", Groups: groups()}.Main()
+}
 
 // groups returns those of the suite that peers can run, with the peers' cases.
 func groups() []bench.Group {

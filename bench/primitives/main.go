@@ -7,4 +7,6 @@ import (
 	"github.com/maida-ai/gomai/bench/numeric"
 )
 
-func main() { bench.Main("primitives", "go run ./bench/primitives", numeric.Groups()) }
+func main() {
+	bench.Program{Section: "primitives", Command: "go run ./bench/primitives", Groups: numeric.Groups()}.Main()
+}

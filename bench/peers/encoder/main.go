@@ -6,7 +6,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
+	"slices"
 
 	"github.com/maida-ai/gomai/bench"
 	"github.com/maida-ai/gomai/bench/encoder"
@@ -14,13 +16,34 @@ import (
 )
 
 func main() {
-	groups, done, err := groups("encoder")
-	if err != nil {
+	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "encoder:", err)
 		os.Exit(1)
 	}
-	defer done()
-	bench.Main("encoder", "cd bench/peers && encoder/setup.sh && go run ./encoder", groups)
+}
+
+func run() error {
+	c, err := start("encoder")
+	if err != nil {
+		return err
+	}
+	defer c.Stop()
+	groups, err := groups(c)
+	if err != nil {
+		return err
+	}
+	bench.Program{
+		Section: "encoder",
+		Command: "cd bench/peers && encoder/setup.sh && go run ./encoder",
+		Groups:  groups,
+		Summary: summary,
+	}.Main()
+	return nil
+}
+
+// start starts child.py in the folder that has it.
+func start(folder string) (*child.Child, error) {
+	return child.Start(folder+"/build/venv/bin/python", []string{folder + "/child.py", encoder.Folder(), folder + "/build/models"})
 }
 
 // model is a peer: what child.py calls it, and whether it is held to a limit.
@@ -37,21 +60,15 @@ var peers = []model{
 	{"OpenVINO int8 and bf16", "openvino-int8-bf16", true},
 }
 
-// groups returns those of the suite that a library has something for, with the libraries' cases. folder
-// is that of setup.sh.
-func groups(folder string) ([]bench.Group, func(), error) {
-	c, err := child.Start(folder+"/build/venv/bin/python", []string{folder + "/child.py", encoder.Folder(), folder + "/build/models"})
-	if err != nil {
-		return nil, nil, err
-	}
+// groups returns those of the suite that a library has something for, with the libraries' cases.
+func groups(c *child.Child) ([]bench.Group, error) {
 	var groups []bench.Group
 	for _, l := range encoder.Latencies {
 		groups = append(groups, latency(c, l))
 	}
 	batches, err := throughput(c)
 	if err != nil {
-		c.Stop()
-		return nil, nil, err
+		return nil, err
 	}
 	groups = append(groups, batches)
 	for _, s := range encoder.Splits() {
@@ -60,12 +77,11 @@ func groups(folder string) ([]bench.Group, func(), error) {
 	for _, q := range encoder.Qualities() {
 		g, err := quality(c, q)
 		if err != nil {
-			c.Stop()
-			return nil, nil, err
+			return nil, err
 		}
 		groups = append(groups, g)
 	}
-	return groups, func() { c.Stop() }, nil
+	return groups, nil
 }
 
 // open opens a case of a model: texts of ids, each by itself or as one batch.
@@ -140,4 +156,34 @@ func quality(c *child.Child, q encoder.Quality) (bench.Group, error) {
 		g.Cases = append(g.Cases, k)
 	}
 	return g, nil
+}
+
+// summary is a table of one text at a time: the times, and how often gomai's fits into the best of the int8
+// and bf16 peers'.
+func summary(results []bench.Result) [][]string {
+	find := func(group, name string) bench.Result {
+		at := slices.IndexFunc(results, func(r bench.Result) bool { return r.Group == group && r.Name == name })
+		return results[at]
+	}
+	rows := [][]string{{"one core", encoder.Gomai}}
+	for _, p := range peers {
+		rows[0] = append(rows[0], p.name)
+	}
+	rows[0] = append(rows[0], "times as fast as the best")
+	for _, l := range encoder.Latencies {
+		own := find(l.Name(), encoder.Gomai).Stat(bench.Min)
+		row := []string{fmt.Sprintf("%d tokens", l.Tokens), bench.Duration(own)}
+		best := math.Inf(1)
+		for _, p := range peers {
+			r := find(l.Name(), p.name)
+			if r.Absent != "" {
+				row = append(row, r.Absent)
+				continue
+			}
+			v := r.Stat(bench.Min)
+			row, best = append(row, bench.Duration(v)), min(best, v)
+		}
+		rows = append(rows, append(row, fmt.Sprintf("%.1f", best/own)))
+	}
+	return rows
 }

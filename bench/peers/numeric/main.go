@@ -23,7 +23,7 @@ func main() {
 		os.Exit(1)
 	}
 	defer done()
-	bench.Main("numeric", "cd bench/peers && numeric/setup.sh && go run ./numeric", groups)
+	bench.Program{Section: "numeric", Command: "cd bench/peers && numeric/setup.sh && go run ./numeric", Groups: groups}.Main()
 }
 
 // isa is what oneDNN may use at most, by the level that it is compared with.
