@@ -37,9 +37,6 @@ func (q Quality) IDs() ([][]int32, error) { return split(q.Texts) }
 // Group has gomai's case.
 func (q Quality) Group() bench.Group {
 	g := bench.Group{Name: q.Name, About: q.About, Rounds: 1, Stats: []bench.Stat{bench.Min, bench.Median, bench.Mean}}
-	if precision == models.F32 {
-		return g
-	}
 	g.Cases = []bench.Case{q.Case(bench.Case{Name: Gomai}, func() ([]float32, error) {
 		ids, err := q.IDs()
 		if err != nil {
