@@ -6,7 +6,7 @@ import (
 	"github.com/maida-ai/gomai/internal/cpu"
 )
 
-var encoderCode = cpu.Implement("Encoder")
+var encoderCode = cpu.Implement("Encoder", cpu.Variant{Level: cpu.AVX512VNNI, Needs: cpu.VBMI})
 
 // blockRows is the number of rows that stand together in a workspace. The rows of a text begin a block of
 // their own; what its last block has beyond them is computed and never looked at.
