@@ -24,10 +24,9 @@ type Int8 struct {
 // int8Workspace is the memory of one batch.
 type int8Workspace struct {
 	quant.Workspace
-	scratch []quant.Scratch // of each piece that runs beside others
-	ids     [][]int32
-	tokens  []int
-	word    []float32
+	pass   pass
+	ids    [][]int32
+	tokens []int
 }
 
 // Forward computes the states of the tokens of a batch of texts after the last layer: texts[i] gives
@@ -53,7 +52,7 @@ func (e *Int8) Forward(ctx context.Context, texts [][]int32, hidden [][]float32,
 		w.tokens = append(w.tokens, len(ids))
 	}
 	w.Begin(e.shape, w.tokens)
-	if err := e.run(ctx, w); err != nil {
+	if err := e.run(ctx, w, run); err != nil {
 		return err
 	}
 	for i := range texts {
@@ -62,53 +61,21 @@ func (e *Int8) Forward(ctx context.Context, texts [][]int32, hidden [][]float32,
 	return nil
 }
 
-func (e *Int8) run(ctx context.Context, w *int8Workspace) error {
-	h, n := e.shape.Hidden, w.Blocks()
-	if len(w.scratch) == 0 {
-		w.scratch = make([]quant.Scratch, 1)
-	}
-	s := &w.scratch[0]
-	w.Embed(0, n, &e.norm, func(text, token int, dst []float32) {
-		word := e.words[int(w.ids[text][token])*h:][:h]
-		simd.ConvertF16F32(dst, word)
-		for j, p := range e.positions[token*h:][:h] {
-			dst[j] += p
-		}
-	})
-	for _, l := range e.layers {
-		if err := w.Project(ctx, 0, n, l); err != nil {
-			return err
-		}
-		w.SumKeys(0, w.Texts())
-		for b := 0; b < n; b += quant.SuperBlock {
-			end := min(b+quant.SuperBlock, n)
-			if err := w.Attend(ctx, s, b, end, l); err != nil {
-				return err
-			}
-			if err := w.Out(ctx, s, b, end, l); err != nil {
-				return err
-			}
-			w.Norm(b, end, &l.AttentionNorm)
-			if err := w.Up(ctx, s, b, end, l); err != nil {
-				return err
-			}
-			if err := w.Down(ctx, s, b, end, l); err != nil {
-				return err
-			}
-			w.Norm(b, end, &l.OutputNorm)
-		}
-	}
-	return nil
-}
-
-// Quantize makes an Int8 of the weights that e was loaded from, with ranges taken from how e computes texts.
-func Quantize(e *Encoder, f Source, texts [][]int32) (*Int8, error) {
-	c := e.config
-	q := &Int8{
+func newInt8(c Config) *Int8 {
+	return &Int8{
 		config: c,
 		shape:  quant.Shape{Hidden: c.HiddenSize, Heads: c.Heads, Inner: c.IntermediateSize},
 		free:   make(chan *int8Workspace, runtime.GOMAXPROCS(0)),
 	}
+}
+
+// Config says what the encoder is made of.
+func (e *Int8) Config() Config { return e.config }
+
+// Quantize makes an Int8 of the weights that e was loaded from, with ranges taken from how e computes texts.
+func Quantize(e *Encoder, f Source, texts [][]int32) (*Int8, error) {
+	c := e.config
+	q := newInt8(c)
 	if !q.shape.Fits() {
 		return nil, fmt.Errorf("bert: int8 layers of %d states, %d heads and %d inner states are not supported", c.HiddenSize, c.Heads, c.IntermediateSize)
 	}
