@@ -520,6 +520,7 @@ func TestEmbedIntoAllocatesNothing(t *testing.T) {
 		"EmbedInto, long":       func() error { _, err := m.EmbedInto(ctx, long, dst); return err },
 		"EmbedInto, options":    func() error { _, err := m.EmbedInto(ctx, long, dst, opts...); return err },
 		"EmbedInto, an option":  func() error { _, err := m.EmbedInto(ctx, long, dst, models.MaxTokens(7)); return err },
+		"EmbedInto, a prompt":   func() error { _, err := m.EmbedInto(ctx, "hello, cat", dst, models.AsQuery); return err },
 		"EmbedTokensInto":       func() error { _, err := m.EmbedTokensInto(ctx, &tokens, dst); return err },
 		"EmbedIDsInto":          func() error { return m.EmbedIDsInto(ctx, tokens.IDs[:30], dst) },
 		"EmbedBatchInto":        func() error { return m.EmbedBatchInto(ctx, texts, batch, infos) },

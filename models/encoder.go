@@ -35,11 +35,12 @@ type sequence struct {
 
 // scratch is the memory of one computation, or of one text on its way to it, beside the encoder's own.
 type scratch struct {
-	text   types.TokenizedText
-	ids    []int32
-	hidden []float32 // (tokens, hidden size)
-	work   []float32 // of the head
-	batch  []sequence
+	text     types.TokenizedText
+	prompted []byte // a prompt and a text
+	ids      []int32
+	hidden   []float32 // (tokens, hidden size)
+	work     []float32 // of the head
+	batch    []sequence
 
 	jobs         []*job // of batch, when the batcher made it
 	batchContext batchContext

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"unsafe"
 
 	"github.com/maida-ai/gomai/models/tokenizer"
 	"github.com/maida-ai/gomai/types"
@@ -81,8 +82,8 @@ func (m *Model) Embed(ctx context.Context, text string, opts ...Option) (types.E
 // Shape:  dst (Dim,), or as many as Dimensions says.
 // Errors: *SizeError, *OptionError, *LengthError under Overflow(Refuse), ErrNotFinite, ErrClosed, and
 // ctx.Err() soon after ctx is done. dst is then unchanged.
-// Cost:   no allocation once as many calls have run at once, but for a prompt. The whole text is
-// tokenised, however long, to tell Info.Known.
+// Cost:   no allocation once as many calls have run at once. The whole text is tokenised, however long,
+// to tell Info.Known.
 func (m *Model) EmbedInto(ctx context.Context, text string, dst []float32, opts ...Option) (types.Info, error) {
 	if !m.gate.enter() {
 		return types.Info{}, ErrClosed
@@ -222,7 +223,8 @@ func (m *Model) readText(ctx context.Context, set settings, s *scratch, text str
 		return nil, types.Info{}, err
 	}
 	if p := m.prompts[set.role]; p != "" {
-		text = p + text
+		s.prompted = append(append(s.prompted[:0], p...), text...)
+		text = unsafe.String(unsafe.SliceData(s.prompted), len(s.prompted)) // nobody keeps it
 	}
 	if err := m.tokenizer.TokenizeInto(text, &s.text); err != nil {
 		return nil, types.Info{}, err
@@ -317,7 +319,7 @@ func (f *scratches) get() *scratch {
 }
 
 func (f *scratches) put(s *scratch) {
-	if cap(s.text.IDs) > keep || cap(s.ids) > keep {
+	if cap(s.text.IDs) > keep || cap(s.ids) > keep || cap(s.prompted) > 8*keep {
 		s = new(scratch)
 	}
 	f.mu.Lock()

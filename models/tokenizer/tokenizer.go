@@ -102,7 +102,7 @@ func (t *Tokenizer) Tokenize(text string) (types.TokenizedText, error) {
 // TokenizeInto fills dst with the tokens of text, special tokens included, never truncated.
 //
 // Ill-formed UTF-8 is read as one U+FFFD per maximal subpart and counted in dst.Invalid; offsets are
-// bytes of text as it was passed.
+// bytes of text as it was passed. No part of text is kept: callers may lend memory that they reuse.
 //
 // Errors: *Error if text has 2 GiB or more; dst is then unchanged.
 // Cost:   linear in len(text); no allocation once dst has the capacity.
