@@ -34,6 +34,15 @@ func ReadConfig(file string, data []byte) (Config, error) {
 	if err := modelfile.DecodeJSON(file, data, &c); err != nil {
 		return Config{}, err
 	}
+	if err := c.Check(file); err != nil {
+		return Config{}, err
+	}
+	return c, nil
+}
+
+// Check refuses a configuration that no encoder here computes, or whose sizes are beyond all that there
+// are. The error is a *modelfile.Error that names file and the field.
+func (c Config) Check(file string) error {
 	for _, f := range []struct {
 		name  string
 		value int
@@ -48,22 +57,22 @@ func ReadConfig(file string, data []byte) (Config, error) {
 		{"type_vocab_size", c.TokenTypes, 1 << 10},
 	} {
 		if f.value < 1 || f.value > f.max {
-			return Config{}, modelfile.Errorf(file, f.name, "%d is not between 1 and %d", f.value, f.max)
+			return modelfile.Errorf(file, f.name, "%d is not between 1 and %d", f.value, f.max)
 		}
 	}
 	switch {
 	case c.ModelType != "bert":
-		return Config{}, modelfile.Errorf(file, "model_type", "%q is not supported, only \"bert\" is", c.ModelType)
+		return modelfile.Errorf(file, "model_type", "%q is not supported, only \"bert\" is", c.ModelType)
 	case c.PositionType != "absolute":
-		return Config{}, modelfile.Errorf(file, "position_embedding_type", "%q is not supported, only \"absolute\" is", c.PositionType)
+		return modelfile.Errorf(file, "position_embedding_type", "%q is not supported, only \"absolute\" is", c.PositionType)
 	case c.HiddenSize%c.Heads != 0:
-		return Config{}, modelfile.Errorf(file, "num_attention_heads", "%d heads do not divide hidden_size %d", c.Heads, c.HiddenSize)
+		return modelfile.Errorf(file, "num_attention_heads", "%d heads do not divide hidden_size %d", c.Heads, c.HiddenSize)
 	case !(c.Epsilon >= 0 && c.Epsilon < 1):
-		return Config{}, modelfile.Errorf(file, "layer_norm_eps", "%v is not between 0 and 1", c.Epsilon)
+		return modelfile.Errorf(file, "layer_norm_eps", "%v is not between 0 and 1", c.Epsilon)
 	case c.Positions*(5*c.HiddenSize+c.IntermediateSize) > maxWorkspace:
-		return Config{}, modelfile.Errorf(file, "max_position_embeddings", "%d tokens of these sizes need more than %d floats of memory", c.Positions, maxWorkspace)
+		return modelfile.Errorf(file, "max_position_embeddings", "%d tokens of these sizes need more than %d floats of memory", c.Positions, maxWorkspace)
 	case activations[c.Activation] == nil:
-		return Config{}, modelfile.Errorf(file, "hidden_act", "%q is not supported, only gelu, gelu_new and relu are", c.Activation)
+		return modelfile.Errorf(file, "hidden_act", "%q is not supported, only gelu, gelu_new and relu are", c.Activation)
 	}
-	return c, nil
+	return nil
 }
