@@ -5,9 +5,9 @@ import (
 	"io/fs"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/maida-ai/gomai/models/modelfile"
+	"github.com/maida-ai/gomai/models/onnx"
 	"github.com/maida-ai/gomai/models/safetensors"
 	"github.com/maida-ai/gomai/models/tokenizer"
 )
@@ -18,13 +18,14 @@ type folder struct {
 	fsys    fs.FS
 	dir     string                   // in fsys
 	name    string                   // of the model, if the folder has it
-	file    string                   // of the weights, without a folder
+	file    string                   // of the weights, below the transformer; "" to look for it
 	display func(name string) string // the name that stands in errors
 	weights func(name string) (*safetensors.File, error)
+	graph   func(name string) (*onnx.Model, error)
 }
 
-// The files of a folder that are read. Only the weights, the tokeniser and, for encoders, config.json
-// must be there.
+// The files of a folder that are read. Only the weights, the tokeniser and, for encoders in
+// safetensors, config.json must be there.
 const (
 	weightsFile   = "model.safetensors"
 	configFile    = "config.json"
@@ -62,31 +63,6 @@ func (f *folder) optional(name string, v any) error {
 		return f.renamed(err)
 	}
 	return nil
-}
-
-// findWeights opens the weights in dir.
-func (f *folder) findWeights(dir string) (*safetensors.File, error) {
-	name := path.Join(dir, f.file)
-	w, err := f.weights(name)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return w, err
-	}
-	entries, dirErr := fs.ReadDir(f.fsys, dir)
-	if dirErr != nil {
-		return nil, f.renamed(modelfile.Wrap(dir, dirErr))
-	}
-	var others []string
-	for _, e := range entries {
-		switch path.Ext(e.Name()) {
-		case ".safetensors", ".bin", ".pt", ".onnx", ".gguf", ".h5":
-			others = append(others, e.Name())
-		}
-	}
-	bad := &modelfile.Error{File: f.display(name), Offset: -1, Reason: "no weights in the folder", Err: fs.ErrNotExist}
-	if len(others) > 0 {
-		bad.Reason += ", and this version does not read " + strings.Join(others, ", ")
-	}
-	return nil, bad
 }
 
 // maxTokens is the length, special tokens included, to which texts are cut: what the model's maker

@@ -14,32 +14,34 @@ import (
 	"github.com/maida-ai/gomai/internal/cpu"
 	"github.com/maida-ai/gomai/models/bert"
 	"github.com/maida-ai/gomai/models/modelfile"
+	"github.com/maida-ai/gomai/models/onnx"
 	"github.com/maida-ai/gomai/models/safetensors"
 	"github.com/maida-ai/gomai/models/static"
 	"github.com/maida-ai/gomai/models/tokenizer"
 	"github.com/maida-ai/gomai/types"
 )
 
-// Open opens the model in a folder, or the one that a .safetensors file and its neighbours make. The
-// weights are mapped into memory, not copied: a file that someone cuts short while it is in use
+// Open opens the model in a folder, or the one that a file of weights and its neighbours make. What a file
+// is, its content says: safetensors, or ONNX, of which encoders of the BERT family are read, from whichever
+// exporter, optimiser or quantiser (see package onnx). A folder is read in the layout of sentence-transformers;
+// without a model.safetensors its model.onnx is taken, or that in its folder onnx, or one under the usual
+// names of quantised ones. An ONNX file needs nothing but a tokeniser beside it, or, if its folder is called
+// onnx, in the folder above; TokenizerFile names another one. What the graph does not say is taken from the
+// configurations that are there, and without any: as many tokens as there are positions, mean pooling, no
+// normalisation.
+//
+// The weights are mapped into memory, not copied: a file that someone cuts short while it is in use
 // crashes the process, so replace models by new files; OpenFS(os.DirFS(path), ".") copies instead.
 // opts hold for every call that does not say otherwise.
 //
-// Errors: *FormatError for a folder that holds no readable model, *OptionError.
-// Cost:   all weights are read once, to check them and to name the space, and the layers' matrices
-// are copied if the file does not align them: 30 ms and 42 MB for all-MiniLM-L6-v2, 90 MB in the page
-// cache.
+// Errors: *FormatError for what is no readable model, *OptionError.
+// Cost:   all weights are read once, to check them and to name the space, and the layers' matrices are
+// copied: 30 ms and 42 MB for all-MiniLM-L6-v2, 90 MB in the page cache. Quantised weights become float32,
+// one tensor at a time.
 func Open(path string, opts ...Option) (*Model, error) {
-	info, err := os.Stat(path)
+	dir, file, err := locate(path)
 	if err != nil {
-		return nil, modelfile.Wrap(path, err)
-	}
-	dir, file := path, weightsFile
-	if !info.IsDir() {
-		if filepath.Ext(path) != ".safetensors" {
-			return nil, modelfile.Errorf(path, "", "not a model: a folder or a .safetensors file is")
-		}
-		dir, file = filepath.Dir(path), filepath.Base(path)
+		return nil, err
 	}
 	display := func(name string) string { return filepath.Join(dir, filepath.FromSlash(name)) }
 	f := &folder{
@@ -49,8 +51,44 @@ func Open(path string, opts ...Option) (*Model, error) {
 		file:    file,
 		display: display,
 		weights: func(name string) (*safetensors.File, error) { return safetensors.Open(display(name)) },
+		graph:   func(name string) (*onnx.Model, error) { return onnx.Open(display(name)) },
 	}
 	return f.open(opts)
+}
+
+// OpenTokenizer opens the tokeniser of the model at path, as Open finds it, and no weights.
+func OpenTokenizer(path string) (*tokenizer.Tokenizer, error) {
+	dir, _, err := locate(path)
+	if err != nil {
+		return nil, err
+	}
+	return tokenizer.Open(dir)
+}
+
+// locate splits path into the folder of a model and the file of its weights, "" if path is the folder.
+func locate(path string) (dir, file string, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", "", modelfile.Wrap(path, err)
+	}
+	if info.IsDir() {
+		return path, "", nil
+	}
+	dir, file = filepath.Dir(path), filepath.Base(path)
+	if abs, err := filepath.Abs(dir); err == nil && filepath.Base(abs) == "onnx" && !holdsModel(dir) {
+		return filepath.Dir(abs), "onnx/" + file, nil
+	}
+	return dir, file, nil
+}
+
+// holdsModel reports whether dir has the files that belong beside weights.
+func holdsModel(dir string) bool {
+	for _, name := range []string{"tokenizer.json", "vocab.txt", modulesFile} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // OpenFS is Open for the folder dir of fsys. It reads the weights into memory.
@@ -66,9 +104,9 @@ func OpenFS(fsys fs.FS, dir string, opts ...Option) (*Model, error) {
 		fsys:    fsys,
 		dir:     dir,
 		name:    path.Base(dir),
-		file:    weightsFile,
 		display: func(name string) string { return name },
 		weights: func(name string) (*safetensors.File, error) { return safetensors.OpenFS(fsys, name) },
+		graph:   func(name string) (*onnx.Model, error) { return onnx.OpenFS(fsys, name) },
 	}
 	return f.open(opts)
 }
@@ -92,20 +130,23 @@ func (f *folder) open(opts []Option) (_ *Model, err error) {
 		}
 	}()
 	m := &Model{gate: newGate(weights.Close), free: newScratches()}
-	if m.tokenizer, err = tokenizer.OpenFS(f.fsys, parts.transformer); err != nil {
-		return nil, f.renamed(err)
+	if m.tokenizer, opts, err = f.openTokenizer(parts.transformer, opts); err != nil {
+		return nil, err
 	}
 	m.card = f.readCard(parts.transformer)
 	if m.prompts, err = f.readPrompts(m.card.names); err != nil {
 		return nil, err
 	}
-	if parts.static && !isStatic(weights) {
+	if parts.static && !isStatic(weights.tensors) {
 		return nil, modelfile.Errorf(weights.Name(), static.TensorRows, "tensor missing, a table has its rows in it")
 	}
-	if isStatic(weights) {
-		m.encoder, m.defaults.maxTokens, err = f.openStatic(parts, weights, m.tokenizer)
-	} else {
-		m.encoder, m.defaults.maxTokens, err = f.openBERT(parts, weights, m.tokenizer, m.prompts != [3]string{})
+	switch prompted := m.prompts != [3]string{}; {
+	case weights.graph != nil:
+		m.encoder, m.defaults.maxTokens, err = f.openGraph(parts, weights.graph, m.tokenizer, prompted)
+	case isStatic(weights.tensors):
+		m.encoder, m.defaults.maxTokens, err = f.openStatic(parts, weights.tensors, m.tokenizer)
+	default:
+		m.encoder, m.defaults.maxTokens, err = f.openBERT(parts, weights.tensors, m.tokenizer, prompted)
 	}
 	if err != nil {
 		return nil, err
@@ -125,8 +166,33 @@ func (f *folder) open(opts []Option) (_ *Model, err error) {
 	return m, nil
 }
 
+// openTokenizer opens the tokeniser that the options name, or that in dir, and returns the other options.
+func (f *folder) openTokenizer(dir string, opts []Option) (*tokenizer.Tokenizer, []Option, error) {
+	var rest []Option
+	file := ""
+	for _, o := range opts {
+		if o.Kind == types.OptionTokenizer {
+			file, _ = o.Any.(string)
+		} else {
+			rest = append(rest, o)
+		}
+	}
+	if file != "" {
+		t, err := tokenizer.Open(file)
+		return t, rest, err
+	}
+	t, err := tokenizer.OpenFS(f.fsys, dir)
+	if err != nil {
+		err = f.renamed(err)
+	}
+	return t, rest, err
+}
+
 // isStatic reports whether the weights are a table and not a network.
 func isStatic(weights *safetensors.File) bool {
+	if weights == nil {
+		return false
+	}
 	for _, name := range []string{static.TensorRows, static.TensorInt4} {
 		if _, ok := weights.Tensor(name); ok {
 			return true

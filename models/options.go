@@ -112,6 +112,12 @@ func QueueLimit(n int) Option {
 
 const defaultQueueLimit = 4096
 
+// TokenizerFile lets Open take the tokeniser from elsewhere than beside the weights: a tokenizer.json, a
+// vocab.txt, or a folder with one of them. Calls do not take it.
+func TokenizerFile(path string) Option {
+	return Option{Kind: types.OptionTokenizer, Any: path}
+}
+
 // OptionError is returned for a setting that makes no sense, or none for this model.
 type OptionError struct {
 	Option string // as in this package: "MaxTokens"
@@ -193,6 +199,8 @@ func (m *Model) apply(s settings, opts []Option) (settings, error) {
 				return s, &OptionError{"QueueLimit", fmt.Sprintf("%d calls, at least 0 are needed", o.Value)}
 			}
 			s.queueLimit = int(o.Value)
+		case types.OptionTokenizer:
+			return s, &OptionError{"TokenizerFile", "a model keeps the tokeniser that it was opened with"}
 		default:
 			return s, &OptionError{"Option", fmt.Sprintf("unknown kind %d", o.Kind)}
 		}

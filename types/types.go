@@ -73,7 +73,7 @@ type Info struct {
 type EmbedOption struct {
 	Kind  EmbedOptionKind
 	Value int64
-	Any   any // what is no number: a logger
+	Any   any // what is no number: a logger, a name
 }
 
 // EmbedOptionKind tells the settings apart.
@@ -92,6 +92,7 @@ const (
 	OptionQueueLimit
 	OptionDimensions
 	OptionOutput
+	OptionTokenizer
 )
 
 // Embedder turns text into vectors. Implementations are safe for concurrent use.

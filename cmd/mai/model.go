@@ -1,6 +1,8 @@
 package main
 
 import (
+	"path/filepath"
+
 	"github.com/spf13/cobra"
 
 	"github.com/maida-ai/gomai/models"
@@ -8,20 +10,26 @@ import (
 	"github.com/maida-ai/gomai/models/tokenizer"
 )
 
-// modelFlag is --model: the folder of a model, or nothing for the built-in one.
+// modelFlag is --model, a model's folder or file of weights, or nothing for the built-in one, and
+// --tokenizer.
 type modelFlag struct {
-	path string
-	cmd  *cobra.Command
+	path      string
+	tokenizer string
+	cmd       *cobra.Command
 }
 
 func (m *modelFlag) flags(cmd *cobra.Command) {
 	m.cmd = cmd
-	cmd.Flags().StringVar(&m.path, "model", "", "use the model in `FOLDER` instead of the built-in one")
+	cmd.Flags().StringVar(&m.path, "model", "", "use the model in `FOLDER`, or a .safetensors or .onnx file, instead of the built-in one")
+	cmd.Flags().StringVar(&m.tokenizer, "tokenizer", "", "take the model's tokeniser from `FILE`, a tokenizer.json or vocab.txt")
 }
 
 func (m *modelFlag) open(opts ...models.Option) (*models.Model, error) {
 	if err := m.check(); err != nil {
 		return nil, err
+	}
+	if m.tokenizer != "" {
+		opts = append(opts, models.TokenizerFile(m.tokenizer))
 	}
 	return openModel(m.path, opts...)
 }
@@ -36,8 +44,11 @@ func openModel(path string, opts ...models.Option) (*models.Model, error) {
 
 // check refuses an empty name: a script whose variable is not set does not mean the built-in model.
 func (m *modelFlag) check() error {
-	if m.path == "" && m.cmd.Flags().Changed("model") {
+	switch {
+	case m.path == "" && m.cmd.Flags().Changed("model"):
 		return usagef("--model: must name a folder")
+	case m.tokenizer == "" && m.cmd.Flags().Changed("tokenizer"):
+		return usagef("--tokenizer: must name a file")
 	}
 	return nil
 }
@@ -47,6 +58,13 @@ func (m *modelFlag) openTokenizer() (*tokenizer.Tokenizer, error) {
 	if err := m.check(); err != nil {
 		return nil, err
 	}
+	if m.tokenizer != "" {
+		return tokenizer.Open(m.tokenizer)
+	}
+	switch filepath.Ext(m.path) {
+	case ".json", ".txt": // a tokeniser's own file
+		return tokenizer.Open(m.path)
+	}
 	if m.path == "" {
 		b, err := models.Builtin()
 		if err != nil {
@@ -54,5 +72,5 @@ func (m *modelFlag) openTokenizer() (*tokenizer.Tokenizer, error) {
 		}
 		return b.Tokenizer(), nil
 	}
-	return tokenizer.Open(m.path)
+	return models.OpenTokenizer(m.path)
 }

@@ -4,6 +4,7 @@ package mapped
 
 import (
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,4 +20,15 @@ func File(f *os.File, size int64) ([]byte, func() error, error) {
 		return nil, nil, err
 	}
 	return data, func() error { return unix.Munmap(data) }, nil
+}
+
+// Forget says that the pages inside part, which lies in a mapping, are not needed soon: they leave the
+// process, and come back from the file when they are touched. Of other memory nothing must be forgotten.
+func Forget(part []byte) {
+	page := uintptr(os.Getpagesize())
+	start := uintptr(unsafe.Pointer(unsafe.SliceData(part)))
+	skip := int((page - start%page) % page)
+	if n := (len(part) - skip) / int(page) * int(page); n > 0 {
+		_ = unix.Madvise(part[skip:skip+n], unix.MADV_DONTNEED)
+	}
 }

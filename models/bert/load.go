@@ -18,7 +18,7 @@ import (
 // which would silently spoil vectors, and for Sum.
 // What s refuses and a weight that is not finite are a *modelfile.Error that names the tensor.
 func Load(c Config, s Source) (*Encoder, error) {
-	l := loader{source: s}
+	l := loader{source: s, widest: max(c.HiddenSize, c.IntermediateSize)}
 	h := c.HiddenSize
 	types := l.tensor("embeddings.token_type_embeddings.weight", c.TokenTypes, h)
 	e := &Encoder{
@@ -59,12 +59,17 @@ func Load(c Config, s Source) (*Encoder, error) {
 // loader takes tensors out of a source until the first error.
 type loader struct {
 	source Source
-	sums   []byte // CRC-32C of each tensor so far
+	room   []float32 // for matrices, which are packed
+	widest int       // the most rows of a matrix with as many columns as the first
+	sums   []byte    // CRC-32C of each tensor so far
 	err    error
 }
 
 func (l *loader) linear(name string, out, in int) linear {
-	weight := l.tensor(name+".weight", out, in)
+	if l.room == nil { // as large as a layer's largest matrix, so this is the only time
+		l.room = make([]float32, max(out, l.widest)*in)
+	}
+	weight := l.tensorIn(l.room, name+".weight", out, in)
 	if l.err != nil {
 		return linear{}
 	}
@@ -77,11 +82,14 @@ func (l *loader) norm(name string, c Config) norm {
 	return norm{l.tensor(name+".weight", c.HiddenSize), l.tensor(name+".bias", c.HiddenSize), c.Epsilon}
 }
 
-func (l *loader) tensor(name string, shape ...int) []float32 {
+func (l *loader) tensor(name string, shape ...int) []float32 { return l.tensorIn(nil, name, shape...) }
+
+// tensorIn is tensor for one that is used no longer than room.
+func (l *loader) tensorIn(room []float32, name string, shape ...int) []float32 {
 	if l.err != nil {
 		return nil
 	}
-	v, err := l.source.Floats(name, shape...)
+	v, err := l.source.Floats(room, name, shape...)
 	if err != nil {
 		l.err = err
 		return nil

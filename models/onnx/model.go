@@ -27,7 +27,9 @@ type Model struct {
 	pooling   string
 	normalize bool
 	tensors   map[string]*weight // by the names that bert asks for; nil stands for zeros
+	lent      bool
 	close     func() error
+	forget    func([]byte) // nil if the file is not mapped
 }
 
 // Name is the name under which the file was opened.
@@ -45,7 +47,7 @@ func (m *Model) Normalize() bool { return m.normalize }
 
 // Floats implements bert.Source. One tensor at a time is made of int8 or half precision, or copied if the
 // file holds it transposed or unaligned.
-func (m *Model) Floats(name string, shape ...int) ([]float32, error) {
+func (m *Model) Floats(room []float32, name string, shape ...int) ([]float32, error) {
 	w, ok := m.tensors[name]
 	if !ok {
 		return nil, modelfile.Errorf(m.name, name, "tensor missing, expected shape %v", shape)
@@ -55,12 +57,30 @@ func (m *Model) Floats(name string, shape ...int) ([]float32, error) {
 		for _, d := range shape {
 			n *= d
 		}
-		return make([]float32, n), nil
+		v := roomFor(room, n)
+		clear(v)
+		return v, nil
 	}
 	if !slices.Equal(w.dims, shape) {
 		return nil, w.t.errorf("tensor of wrong shape for %s: expected %v, found %v", name, shape, w.dims)
 	}
-	return w.floats()
+	v, lent, err := w.floats(room)
+	m.lent = m.lent || lent
+	if !lent && m.forget != nil {
+		m.forget(w.t.data) // or the file would stay in memory beside what is made of it
+	}
+	return v, err
+}
+
+// Lent reports whether anything that Floats returned lies in the file.
+func (m *Model) Lent() bool { return m.lent }
+
+// roomFor is n floats of room, or new ones.
+func roomFor(room []float32, n int) []float32 {
+	if n <= len(room) {
+		return room[:n]
+	}
+	return make([]float32, n)
 }
 
 // Close gives the file back. What Floats returned may lie in it and must not be used afterwards.

@@ -39,7 +39,7 @@ func Open(name string) (*Model, error) {
 		release()
 		return nil, err
 	}
-	m.close = release
+	m.close, m.forget = release, mapped.Forget
 	return m, nil
 }
 
@@ -80,6 +80,13 @@ func OpenFS(fsys fs.FS, name string) (*Model, error) {
 		return data, nil
 	}
 	return open(name, read, func(location string) string { return path.Join(path.Dir(name), location) })
+}
+
+// Sniff reports whether a file that begins with head may be an ONNX model: its first field is the version
+// of the format, and it goes on with another one.
+func Sniff(head []byte) bool {
+	const version = 1<<3 | wireVarint
+	return len(head) > 2 && head[0] == version && head[1] > 0 && head[1] < 1<<7 && head[2]>>3 > 1 && head[2]&7 <= wireBytes
 }
 
 // open reads the file called name; beside is where a file in its folder lies.

@@ -7,6 +7,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"github.com/maida-ai/gomai/models/modelfile"
 	"github.com/maida-ai/gomai/models/safetensors"
@@ -257,7 +258,7 @@ func (t *tensor) numbers() ([]float64, error) {
 	v := make([]float64, t.count)
 	switch t.elem {
 	case typeFloat, typeFloat16, typeBFloat16:
-		floats, err := t.widened()
+		floats, err := t.widened(nil)
 		if err != nil {
 			return nil, err
 		}
@@ -287,8 +288,15 @@ func (t *tensor) numbers() ([]float64, error) {
 	return v, nil
 }
 
-// widened are the elements of a tensor of floats as float32, where they lie if they are that.
-func (t *tensor) widened() ([]float32, error) {
+// widened are the elements of a tensor of floats as float32: where they lie if they are that and aligned,
+// else in room, if it is large enough.
+func (t *tensor) widened(room []float32) ([]float32, error) {
+	data := t.bytes()
+	if t.elem == typeFloat && t.count > 0 && uintptr(unsafe.Pointer(&data[0]))%4 != 0 {
+		v := roomFor(room, t.count)
+		decode(v, t.elem, data, 0, 1)
+		return v, nil
+	}
 	if t.elem == typeDouble {
 		wide, err := t.numbers()
 		v := make([]float32, len(wide))
@@ -297,7 +305,7 @@ func (t *tensor) widened() ([]float32, error) {
 		}
 		return v, err
 	}
-	s := safetensors.Tensor{Name: t.name, DType: types[t.elem].as, Shape: []int{t.count}, Data: t.bytes()}
+	s := safetensors.Tensor{Name: t.name, DType: types[t.elem].as, Shape: []int{t.count}, Data: data}
 	return s.Float32s()
 }
 

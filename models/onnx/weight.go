@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"unsafe"
 )
 
 // weight is a constant tensor of the file, seen through what the graph does to it before it is used:
@@ -180,17 +181,18 @@ func (w *weight) contiguous() bool {
 	return product(w.dims) == w.t.count && w.start == 0 && slices.Equal(w.steps, strides(w.dims, w.dims))
 }
 
-// floats returns the elements of w, of one or two axes. They lie in the file if they are there as they
-// are needed.
-func (w *weight) floats() ([]float32, error) {
+// floats returns the elements of w, of one or two axes, and whether they lie in the file, because they are
+// there as they are needed. Others are written to room, if it is large enough.
+func (w *weight) floats(room []float32) (v []float32, lent bool, err error) {
 	_, ok := types[w.t.elem]
 	data := w.t.bytes()
 	if !ok || data == nil && w.t.count > 0 || !w.t.isFloat() && !w.t.isQuanta() {
-		return nil, w.t.errorf("elements of type %d, expected float32, float16, bfloat16, int8 or uint8", w.t.elem)
+		return nil, false, w.t.errorf("elements of type %d, expected float32, float16, bfloat16, int8 or uint8", w.t.elem)
 	}
 	plain := w.scales == nil && w.zeros == nil && w.factor == 1
 	if w.t.isFloat() && w.t.elem != typeDouble && plain && w.contiguous() {
-		return w.t.widened()
+		v, err := w.t.widened(room)
+		return v, err == nil && len(v) > 0 && len(data) > 0 && unsafe.Pointer(&v[0]) == unsafe.Pointer(&data[0]), err
 	}
 	rows, columns := 1, product(w.dims)
 	rowStep, step := 0, 0
@@ -201,16 +203,15 @@ func (w *weight) floats() ([]float32, error) {
 		rows, columns = w.dims[0], w.dims[1]
 		rowStep, step = w.steps[0], w.steps[1]
 	default:
-		return nil, w.t.errorf("a weight of shape %v, expected a vector or a matrix", w.dims)
+		return nil, false, w.t.errorf("a weight of shape %v, expected a vector or a matrix", w.dims)
 	}
 	var wide []float32 // what has a decoder of its own, decoded
 	if w.t.isFloat() && w.t.elem != typeFloat {
-		var err error
-		if wide, err = w.t.widened(); err != nil {
-			return nil, err
+		if wide, err = w.t.widened(nil); err != nil {
+			return nil, false, err
 		}
 	}
-	dst := make([]float32, rows*columns)
+	dst := roomFor(room, rows*columns)
 	for i := range rows {
 		row, start := dst[i*columns:(i+1)*columns], w.start+i*rowStep
 		if wide != nil {
@@ -224,7 +225,7 @@ func (w *weight) floats() ([]float32, error) {
 			w.finish(row, i)
 		}
 	}
-	return dst, nil
+	return dst, false, nil
 }
 
 // finish makes quanta of row i into floats.

@@ -126,6 +126,12 @@ func OpenFS(fsys fs.FS, name string) (*File, error) {
 	return Parse(name, data)
 }
 
+// Sniff reports whether a file that begins with head may be one of this format: the length of a header
+// below a terabyte, and the header.
+func Sniff(head []byte) bool {
+	return len(head) > 8 && head[5] == 0 && head[6] == 0 && head[7] == 0 && head[8] == '{'
+}
+
 // Name is the name under which the file was opened.
 func (f *File) Name() string { return f.name }
 
