@@ -196,8 +196,13 @@ func TestOutput(t *testing.T) {
 	if err != nil || !slices.Equal(f32.F32, v) || f32.I8 != nil || f32.Bits != nil {
 		t.Errorf("%+v, %v", f32, err)
 	}
-	if i8.Space == f32.Space || bits.Space == f32.Space || i8.Space == bits.Space {
-		t.Errorf("spaces %q, %q and %q", f32.Space, i8.Space, bits.Space)
+	short, err := m.SpaceOf(models.Dimensions(16))
+	if err != nil {
+		t.Fatal(err)
+	}
+	spaces := map[types.SpaceID]bool{f32.Space: true, i8.Space: true, bits.Space: true, short: true}
+	if len(spaces) != 4 {
+		t.Errorf("4 kinds of vectors are of the spaces %v", spaces)
 	}
 
 	dst := make([]float32, 32)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/maida-ai/gomai/internal/testmodel"
@@ -124,6 +125,28 @@ func TestOpenErrors(t *testing.T) {
 		if !errors.As(err, &bad) || bad.File != filepath.Join(c.dir, c.file) || errors.Is(err, fs.ErrNotExist) != c.missing || src != nil {
 			t.Errorf("%s: error %v", c.dir, err)
 		}
+	}
+}
+
+// A model whose vectors have another size than its states has nothing that a table could learn from both.
+func TestOpenRefusesOtherSizes(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(tinyBERT)); err != nil {
+		t.Fatal(err)
+	}
+	head := filepath.Join(filepath.Dir(tinyBERT), "heads", "identity")
+	for _, name := range []string{"modules.json", "1_Pooling/config.json"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.CopyFS(dir, os.DirFS(head)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(dir)
+	var bad *modelfile.Error
+	if !errors.As(err, &bad) || bad.File != dir || !strings.Contains(err.Error(), "vectors of 40 components are made of states of 32") {
+		t.Errorf("%v", err)
 	}
 }
 
