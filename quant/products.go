@@ -8,6 +8,9 @@ import (
 
 // Project makes queries, keys and values of activations.
 func (w *Workspace) Project(ctx context.Context, first, end int, l *Layer) error {
+	if w.hasProducts() {
+		return w.projectFast(ctx, first, end, l)
+	}
 	for b := first; b < end; b++ {
 		for j := 0; j < 3*w.shape.Hidden; j += lanes {
 			if err := ctx.Err(); err != nil {
@@ -71,6 +74,9 @@ func multiply(a []uint8, panel []int8) (sums [blockRows][lanes]int32) {
 // Out adds the output of attention to the states.
 func (w *Workspace) Out(ctx context.Context, s *Scratch, first, end int, l *Layer) error {
 	h := w.shape.Hidden
+	if w.hasProducts() {
+		return w.outFast(ctx, s, first, end, l)
+	}
 	for b := range end - first {
 		for j := 0; j < h; j += lanes {
 			if err := ctx.Err(); err != nil {
@@ -99,17 +105,28 @@ func (w *Workspace) addGeneric(b, j int, sums *[blockRows][lanes]int32, l *Linea
 
 // Up makes the inner activations: 16-bit quanta, and then bytes in their place.
 func (w *Workspace) Up(ctx context.Context, s *Scratch, first, end int, l *Layer) error {
+	if err := w.innerQuanta(ctx, s, first, end, l); err != nil {
+		return err
+	}
 	for b := range end - first {
-		clear(s.innerMax[b*blockRows*lanes:][:blockRows*lanes])
+		w.innerBytesGeneric(s, b, l)
+	}
+	return nil
+}
+
+// innerQuanta makes the quanta of the inner activations and finds the greatest ones.
+func (w *Workspace) innerQuanta(ctx context.Context, s *Scratch, first, end int, l *Layer) error {
+	clear(s.innerMax[:(end-first)*blockRows*lanes])
+	if w.hasProducts() {
+		return w.innerQuantaFast(ctx, s, first, end, l)
+	}
+	for b := range end - first {
 		for j := 0; j < w.shape.Inner; j += lanes {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			w.upGeneric(s, first, b, j, l)
 		}
-	}
-	for b := range end - first {
-		w.innerBytesGeneric(s, b, l)
 	}
 	return nil
 }
@@ -162,6 +179,9 @@ func (s *Scratch) innerBytes(inner, b int) []uint8 {
 // Down adds the output of the inner network to the states.
 func (w *Workspace) Down(ctx context.Context, s *Scratch, first, end int, l *Layer) error {
 	n := w.shape.Inner
+	if w.hasProducts() {
+		return w.downFast(ctx, s, first, end, l)
+	}
 	for b := range end - first {
 		for j := 0; j < w.shape.Hidden; j += lanes {
 			if err := ctx.Err(); err != nil {

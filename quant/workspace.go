@@ -47,6 +47,8 @@ type Workspace struct {
 	keys        []int8
 	values      []int8
 	keySums     []int32 // [head][key]: what a key's sums of products start from
+	keyPlaces   []int   // of the keys of each block, in those of a head
+	valuePlaces []int
 
 	memory []byte
 }
@@ -91,11 +93,16 @@ func (w *Workspace) Begin(shape Shape, tokens []int) {
 		w.keys = carve[int8](&c, keys*h)
 		w.values = carve[int8](&c, keys*h)
 		w.keySums = carve[int32](&c, keys*shape.Heads)
+		w.keyPlaces = carve[int](&c, len(w.blocks))
+		w.valuePlaces = carve[int](&c, len(w.blocks))
 		if c.used <= len(w.memory) {
 			break
 		}
 		w.memory = alignedBytes(c.used)
 		c = carver{memory: w.memory}
+	}
+	for b := range w.blocks {
+		w.keyPlaces[b], w.valuePlaces[b] = w.keyAt(b, 0, 0), w.valueAt(b, 0, 0)
 	}
 }
 

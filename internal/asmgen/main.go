@@ -1,4 +1,4 @@
-// Asmgen writes the assembly of packages simd, cpu and peak. Run it in its folder after changing a generator:
+// Asmgen writes the assembly of packages simd, quant, cpu and peak. Run it in its folder after changing a generator:
 //
 //	go run .
 //
@@ -47,6 +47,7 @@ var files = []struct {
 	{"simd/rowsi8_amd64.s", rowsI8},
 	{"internal/peak/peak_amd64.s", peak},
 	{"internal/peak/stream_amd64.s", stream},
+	{"quant/products_amd64.s", encoderProducts},
 	{"simd/gemmamx_amd64.s", gemmAMX},
 	{"simd/bf16gemm_amd64.s", gemmBF16},
 }
