@@ -12,7 +12,9 @@ import (
 // BenchmarkEmbed is text to vector on the caller's goroutine, special tokens counted.
 func BenchmarkEmbed(b *testing.B) {
 	b.Run("micro/int4", func(b *testing.B) { benchmarkEmbed(b, builtin(b), 9, 32, 128) })
-	b.Run("all-MiniLM-L6-v2/f32", func(b *testing.B) { benchmarkEmbed(b, open(b, testmodel.MiniLM(b)), 8, 32, 128) })
+	b.Run("all-MiniLM-L6-v2/f32", func(b *testing.B) {
+		benchmarkEmbed(b, open(b, testmodel.MiniLM(b), models.Precision(models.F32)), 8, 32, 128)
+	})
 }
 
 func benchmarkEmbed(b *testing.B, m *models.Model, lengths ...int) {
@@ -37,7 +39,7 @@ func BenchmarkOpen(b *testing.B) {
 	b.Run("micro", func(b *testing.B) { benchmarkOpen(b, models.Builtin) })
 	dir := testmodel.MiniLM(b)
 	b.Run("all-MiniLM-L6-v2", func(b *testing.B) {
-		benchmarkOpen(b, func() (*models.Model, error) { return models.Open(dir) })
+		benchmarkOpen(b, func() (*models.Model, error) { return models.Open(dir, models.Precision(models.F32)) })
 	})
 }
 

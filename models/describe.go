@@ -8,13 +8,19 @@ import (
 
 // Description says what a model is.
 type Description struct {
-	Kind       string        `json:"kind"` // family, size and pooling: "bert-6x384-mean-unit"
-	Dim        int           `json:"dim"`
-	Hidden     int           `json:"hidden,omitempty"` // components of a token's state; 0 for a static table
-	Vocabulary int           `json:"vocabulary"`       // tokens
-	MaxTokens  int           `json:"max_tokens"`       // beyond which a text is too long; 0 for no limit
-	Positions  int           `json:"positions"`        // the most that MaxTokens may be set to; 0 for no limit
-	Precision  string        `json:"precision"`        // the format that it computes in
+	Kind       string `json:"kind"` // family, size and pooling: "bert-6x384-mean-unit"
+	Dim        int    `json:"dim"`
+	Hidden     int    `json:"hidden,omitempty"` // components of a token's state; 0 for a static table
+	Vocabulary int    `json:"vocabulary"`       // tokens
+	MaxTokens  int    `json:"max_tokens"`       // beyond which a text is too long; 0 for no limit
+	Positions  int    `json:"positions"`        // the most that MaxTokens may be set to; 0 for no limit
+	Precision  string `json:"precision"`        // the format that it computes in
+	// What the int8 form of an encoder was measured to be when it was packed: the cosines of its vectors to
+	// those of float32, and the layers that stayed in float32, 0 for the first.
+	MinCosine   float64 `json:"min_cosine,omitempty"`
+	MeanCosine  float64 `json:"mean_cosine,omitempty"`
+	FloatLayers []int   `json:"float_layers,omitempty"`
+
 	Query      string        `json:"query_prompt,omitempty"`
 	Document   string        `json:"document_prompt,omitempty"`
 	Shorter    bool          `json:"shorter"` // Dimensions may be set: to those listed, or to any if none is
@@ -38,7 +44,11 @@ func (m *Model) Describe() Description {
 		Space:      m.Space(),
 	}
 	if e, ok := m.encoder.(*bertEncoder); ok {
-		d.Hidden = e.bert.Config().HiddenSize
+		d.Hidden = e.config.HiddenSize
+		if e.int8 != nil {
+			q := e.int8.Quality()
+			d.MinCosine, d.MeanCosine, d.FloatLayers = q.MinCosine, q.MeanCosine, q.FloatLayers()
+		}
 	}
 	return d
 }

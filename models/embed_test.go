@@ -111,7 +111,7 @@ func TestIllFormedUTF8(t *testing.T) {
 
 func TestUnknownWords(t *testing.T) {
 	var log bytes.Buffer
-	m := open(t, tinyBERT, models.Logger(slog.New(slog.NewTextHandler(&log, nil))))
+	m := open(t, tinyBERT, models.Precision(models.F32), models.Logger(slog.New(slog.NewTextHandler(&log, nil))))
 	if _, info := embed(t, m, "hello мир"); info.Known != 0.5 || log.Len() > 0 {
 		t.Errorf("half known: %+v, logged %q", info, log.String())
 	}
@@ -124,20 +124,20 @@ func TestOptionErrors(t *testing.T) {
 	m := open(t, tinyBERT)
 	dst := make([]float32, m.Dim())
 	for want, o := range map[string]models.Option{
-		"MaxTokens: 49 tokens, the model has positions for 48":                models.MaxTokens(49),
-		"MaxTokens: 1 tokens, at least 2 are needed":                          models.MaxTokens(1),
-		"MaxTokens: -5 tokens":                                                models.MaxTokens(-5),
-		"Precision: int8 is not offered by this model, which computes in f32": models.Precision(models.Int8),
-		"Precision: bf16 is not offered":                                      models.Precision(models.BF16),
-		"Precision: NumberFormat(9) is not offered":                           models.Precision(9),
-		"Overflow: unknown rule 5":                                            models.Overflow(5),
-		"Output: unknown form 3":                                              models.Output(3),
-		"Output: unknown form -1":                                             models.Output(-1),
-		"Dimensions: 0 components, the model makes 32":                        models.Dimensions(0),
-		"Dimensions: 33 components, the model makes 32":                       models.Dimensions(33),
-		"Dimensions: 16 components: the model was not trained for":            models.Dimensions(16),
-		"AsQuery, AsDocument: unknown role 3":                                 {Kind: types.OptionRole, Value: 3},
-		"Option: unknown kind 99":                                             {Kind: 99},
+		"MaxTokens: 49 tokens, the model has positions for 48":     models.MaxTokens(49),
+		"MaxTokens: 1 tokens, at least 2 are needed":               models.MaxTokens(1),
+		"MaxTokens: -5 tokens":                                     models.MaxTokens(-5),
+		"Precision: int8 is not offered":                           models.Precision(models.Int8),
+		"Precision: bf16 is not offered":                           models.Precision(models.BF16),
+		"Precision: NumberFormat(9) is not offered":                models.Precision(9),
+		"Overflow: unknown rule 5":                                 models.Overflow(5),
+		"Output: unknown form 3":                                   models.Output(3),
+		"Output: unknown form -1":                                  models.Output(-1),
+		"Dimensions: 0 components, the model makes 32":             models.Dimensions(0),
+		"Dimensions: 33 components, the model makes 32":            models.Dimensions(33),
+		"Dimensions: 16 components: the model was not trained for": models.Dimensions(16),
+		"AsQuery, AsDocument: unknown role 3":                      {Kind: types.OptionRole, Value: 3},
+		"Option: unknown kind 99":                                  {Kind: 99},
 	} {
 		var bad *models.OptionError
 		_, err := m.EmbedInto(t.Context(), "x", dst, o)

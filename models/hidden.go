@@ -23,16 +23,20 @@ func (m *Model) HiddenInto(ctx context.Context, ids []int32, hidden, dst []float
 	if len(dst) != m.Dim() {
 		return &SizeError{"dst", len(dst), m.Dim()}
 	}
-	if want := len(ids) * e.bert.Config().HiddenSize; len(hidden) != want {
+	if want := len(ids) * e.config.HiddenSize; len(hidden) != want {
 		return &SizeError{"hidden", len(hidden), want}
 	}
 	if err := m.checkIDs(ids); err != nil {
 		return err
 	}
-	if err := e.bert.Forward(ctx, ids, hidden); err != nil {
+	var err error
+	if e.int8 != nil {
+		err = e.int8.Forward(ctx, [][]int32{ids}, [][]float32{hidden}, e.run)
+	} else {
+		err = e.floats.Forward(ctx, ids, hidden)
+	}
+	if err != nil {
 		return err
 	}
-	work := make([]float32, e.head.space())
-	e.head.pool(hidden, work)
-	return e.head.finish(work, dst)
+	return e.finish(hidden, dst, new(scratch))
 }

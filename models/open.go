@@ -142,11 +142,11 @@ func (f *folder) open(opts []Option) (_ *Model, err error) {
 	}
 	switch prompted := m.prompts != [3]string{}; {
 	case weights.graph != nil:
-		m.encoder, m.defaults.maxTokens, err = f.openGraph(parts, weights.graph, m.tokenizer, prompted)
+		m.encoder, m.defaults.maxTokens, err = f.openGraph(parts, weights.graph, m.tokenizer, prompted, opts)
 	case isStatic(weights.tensors):
 		m.encoder, m.defaults.maxTokens, err = f.openStatic(parts, weights.tensors, m.tokenizer)
 	default:
-		m.encoder, m.defaults.maxTokens, err = f.openBERT(parts, weights.tensors, m.tokenizer, prompted)
+		m.encoder, m.defaults.maxTokens, err = f.openBERT(parts, weights.tensors, m.tokenizer, prompted, opts)
 	}
 	if err != nil {
 		return nil, err
@@ -227,7 +227,7 @@ func (f *folder) openStatic(parts modules, weights *safetensors.File, t *tokeniz
 }
 
 // openBERT makes a BERT encoder and the length to which its texts are cut.
-func (f *folder) openBERT(parts modules, weights *safetensors.File, t *tokenizer.Tokenizer, prompted bool) (encoder, int, error) {
+func (f *folder) openBERT(parts modules, weights *safetensors.File, t *tokenizer.Tokenizer, prompted bool, opts []Option) (encoder, int, error) {
 	name := path.Join(parts.transformer, configFile)
 	data, err := modelfile.ReadFile(f.fsys, name)
 	if err != nil {
@@ -237,15 +237,15 @@ func (f *folder) openBERT(parts modules, weights *safetensors.File, t *tokenizer
 	if err != nil {
 		return nil, 0, err
 	}
-	e := &bertEncoder{}
-	if e.bert, err = bert.Load(config, bert.Tensors(weights)); err != nil {
-		return nil, 0, err
-	}
+	e := &bertEncoder{config: config}
 	if e.head, err = f.readHead(parts, config.HiddenSize, prompted); err != nil {
 		return nil, 0, err
 	}
 	limit, err := f.maxTokens(parts.transformer, config.Positions, t)
-	return e, limit, err
+	if err != nil {
+		return nil, 0, err
+	}
+	return e, limit, e.load(bert.Tensors(weights), t, opts)
 }
 
 // nameSpaces makes the SpaceIDs of float32 vectors of all dimensions: words for people, and a hash over

@@ -135,7 +135,7 @@ func TestTinyBERTAgreesWithTheReference(t *testing.T) {
 // The gate for the real model: each of 200 texts.
 func TestMiniLMAgreesWithTheReference(t *testing.T) {
 	testmodel.Slow(t)
-	m := open(t, testmodel.MiniLM(t))
+	m := open(t, testmodel.MiniLM(t), models.Precision(models.F32))
 	r := openReference(t, "testdata/minilm.safetensors")
 	texts := texts(t)
 	lengths, full, vectors := r.ints("lengths"), r.ints("full_lengths"), r.rows("vectors")
@@ -163,7 +163,7 @@ func TestMiniLMAgreesWithTheReference(t *testing.T) {
 // The same gate on the ids that the reference tokenised, a few of them: it tells whether a failure
 // lies in the encoder or the tokeniser.
 func TestMiniLMFromIDs(t *testing.T) {
-	m := open(t, testmodel.MiniLM(t))
+	m := open(t, testmodel.MiniLM(t), models.Precision(models.F32))
 	r := openReference(t, "testdata/minilm.safetensors")
 	ids, vectors := r.ints("ids"), r.rows("vectors")
 	texts := texts(t)

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/maida-ai/gomai/models/bert"
 	"github.com/maida-ai/gomai/models/modelfile"
 	"github.com/maida-ai/gomai/models/onnx"
 	"github.com/maida-ai/gomai/models/safetensors"
@@ -120,18 +119,10 @@ func (f *folder) beginning(name string) ([]byte, error) {
 
 // openGraph makes an encoder of an ONNX model, whose graph says what a config.json would, and the length
 // to which its texts are cut.
-func (f *folder) openGraph(parts modules, graph *onnx.Model, t *tokenizer.Tokenizer, prompted bool) (encoder, int, error) {
+func (f *folder) openGraph(parts modules, graph *onnx.Model, t *tokenizer.Tokenizer, prompted bool, opts []Option) (encoder, int, error) {
 	config := graph.Config()
-	e := &bertEncoder{}
+	e := &bertEncoder{config: config}
 	var err error
-	if e.bert, err = bert.Load(config, graph); err != nil {
-		return nil, 0, err
-	}
-	if !graph.Lent() {
-		if err := graph.Close(); err != nil {
-			return nil, 0, err
-		}
-	}
 	if e.head, err = f.readHead(parts, config.HiddenSize, prompted); err != nil {
 		return nil, 0, err
 	}
@@ -141,6 +132,15 @@ func (f *folder) openGraph(parts modules, graph *onnx.Model, t *tokenizer.Tokeni
 		}
 	}
 	limit, err := f.maxTokens(parts.transformer, config.Positions, t)
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := e.load(graph, t, opts); err != nil {
+		return nil, 0, err
+	}
+	if !graph.Lent() {
+		err = graph.Close()
+	}
 	return e, limit, err
 }
 

@@ -93,6 +93,8 @@ const (
 	OptionDimensions
 	OptionOutput
 	OptionTokenizer
+	OptionCalibration
+	OptionSpread
 )
 
 // Embedder turns text into vectors. Implementations are safe for concurrent use.

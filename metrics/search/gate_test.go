@@ -48,7 +48,7 @@ func sentences(t *testing.T, n int) []string {
 // ten nearest by floats that is found.
 func TestRecall(t *testing.T) {
 	testmodel.Slow(t)
-	m, err := models.Open(testmodel.MiniLM(t))
+	m, err := models.Open(testmodel.MiniLM(t), models.Precision(models.F32))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestRecall(t *testing.T) {
 	for range 2 {
 		wg.Go(func() {
 			for i := int(next.Add(1) - 1); i < len(texts); i = int(next.Add(1) - 1) {
-				if _, err := m.EmbedInto(t.Context(), texts[i], vectors[i*dim:][:dim], models.Precision(models.F32)); err != nil {
+				if _, err := m.EmbedInto(t.Context(), texts[i], vectors[i*dim:][:dim]); err != nil {
 					t.Error(err)
 					return
 				}

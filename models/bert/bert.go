@@ -65,6 +65,23 @@ func (e *Encoder) Sum() [32]byte { return e.sum }
 // Exact:  the same bits for the same ids, whatever runs beside it.
 func (e *Encoder) Forward(ctx context.Context, ids []int32, hidden []float32) error {
 	c := &e.config
+	if err := c.check(ids, hidden); err != nil {
+		return err
+	}
+	w := e.free.get(c, len(ids))
+	defer e.free.put(w)
+	e.embed(ids, w.hidden)
+	for i := range e.layers {
+		if err := e.layer(ctx, &e.layers[i], w); err != nil {
+			return err
+		}
+	}
+	copy(hidden, w.hidden)
+	return nil
+}
+
+// check says whether ids are a text for a model of c, and hidden has room for its states.
+func (c *Config) check(ids []int32, hidden []float32) error {
 	if len(ids) < 1 || len(ids) > c.Positions {
 		return fmt.Errorf("bert: %d tokens, the model takes 1 to %d", len(ids), c.Positions)
 	}
@@ -76,15 +93,6 @@ func (e *Encoder) Forward(ctx context.Context, ids []int32, hidden []float32) er
 			return fmt.Errorf("bert: token %d has id %d, the vocabulary has %d", i, id, c.VocabSize)
 		}
 	}
-	w := e.free.get(c, len(ids))
-	defer e.free.put(w)
-	e.embed(ids, w.hidden)
-	for i := range e.layers {
-		if err := e.layer(ctx, &e.layers[i], w); err != nil {
-			return err
-		}
-	}
-	copy(hidden, w.hidden)
 	return nil
 }
 

@@ -2,7 +2,6 @@ package bert
 
 import (
 	"context"
-	"fmt"
 	"runtime"
 
 	"github.com/maida-ai/gomai/quant"
@@ -10,16 +9,36 @@ import (
 	"github.com/maida-ai/gomai/types"
 )
 
-// Int8 is an encoder whose layers run on int8 products. It is safe for concurrent use.
+// Int8 is an encoder whose layers run on int8 products, but for those that would lose too much by it,
+// which run in float32. It is immutable and safe for concurrent use.
 type Int8 struct {
 	config    Config
+	sum       [32]byte
+	quality   Quality
 	shape     quant.Shape
 	words     []simd.Float16 // (vocabulary, hidden)
 	positions []float32      // (positions, hidden), with the token type added
 	norm      quant.Norm
-	layers    []*quant.Layer
+	layers    []*quant.Layer // nil for one in float32
+	floats    *floatLayers   // nil if there are none
 	free      chan *int8Workspace
 }
+
+// floatLayers are the layers of an encoder that run in float32. The others have nothing in their place.
+type floatLayers struct {
+	encoder *Encoder
+	smooth  [][]float32 // what the states that they leave are multiplied by for the next layer, as in a quant.Norm
+}
+
+// Config returns what the encoder was made of.
+func (e *Int8) Config() Config { return e.config }
+
+// Sum identifies what the encoder computes: it covers that of the float32 encoder and all that was packed,
+// so another calibration gives another sum.
+func (e *Int8) Sum() [32]byte { return e.sum }
+
+// Quality returns what was measured when the encoder was made.
+func (e *Int8) Quality() Quality { return e.quality }
 
 // int8Workspace is the memory of one batch.
 type int8Workspace struct {
@@ -35,6 +54,11 @@ type int8Workspace struct {
 //
 // Cost: no allocation for a batch no larger than those before.
 func (e *Int8) Forward(ctx context.Context, texts [][]int32, hidden [][]float32, run types.Runner) error {
+	for i, ids := range texts {
+		if err := e.config.check(ids, hidden[i]); err != nil {
+			return err
+		}
+	}
 	var w *int8Workspace
 	select {
 	case w = <-e.free:
@@ -47,11 +71,7 @@ func (e *Int8) Forward(ctx context.Context, texts [][]int32, hidden [][]float32,
 		default:
 		}
 	}()
-	w.ids, w.tokens = texts, w.tokens[:0]
-	for _, ids := range texts {
-		w.tokens = append(w.tokens, len(ids))
-	}
-	w.Begin(e.shape, w.tokens)
+	w.begin(e.shape, texts)
 	if err := e.run(ctx, w, run); err != nil {
 		return err
 	}
@@ -69,41 +89,29 @@ func newInt8(c Config) *Int8 {
 	}
 }
 
-// Config says what the encoder is made of.
-func (e *Int8) Config() Config { return e.config }
+// begin makes room for texts.
+func (w *int8Workspace) begin(shape quant.Shape, texts [][]int32) {
+	w.ids, w.tokens = texts, w.tokens[:0]
+	for _, ids := range texts {
+		w.tokens = append(w.tokens, len(ids))
+	}
+	w.Begin(shape, w.tokens)
+}
 
-// Quantize makes an Int8 of the weights that e was loaded from, with ranges taken from how e computes texts.
-func Quantize(e *Encoder, f Source, texts [][]int32) (*Int8, error) {
-	c := e.config
-	q := newInt8(c)
-	if !q.shape.Fits() {
-		return nil, fmt.Errorf("bert: int8 layers of %d states, %d heads and %d inner states are not supported", c.HiddenSize, c.Heads, c.IntermediateSize)
-	}
-	ranges, err := e.observe(texts)
-	if err != nil {
-		return nil, err
-	}
-	h := c.HiddenSize
-	q.words = make([]simd.Float16, len(e.words))
-	simd.ConvertF32F16(q.words, e.words)
-	q.positions = make([]float32, len(e.positions))
-	for i, p := range e.positions {
-		q.positions[i] = p + e.tokenType[i%h]
-	}
-	q.norm = quant.Norm{Gain: e.norm.weight, Bias: e.norm.bias, Epsilon: float32(e.norm.epsilon)}
-	before := &q.norm
-	for i := range e.layers {
-		floats, err := e.floats(f, i)
-		if err != nil {
-			return nil, err
+// run computes layer i, text by text.
+func (f *floatLayers) run(ctx context.Context, i int, w *int8Workspace) error {
+	e := f.encoder
+	for t, n := range w.tokens {
+		work := e.free.get(&e.config, n)
+		w.States(t, work.hidden)
+		err := e.layer(ctx, &e.layers[i], work)
+		if err == nil {
+			w.SetStates(t, work.hidden, f.smooth[i])
 		}
-		l, smooth, err := quant.Pack(q.shape, floats, &ranges[i])
+		e.free.put(work)
 		if err != nil {
-			return nil, fmt.Errorf("bert: layer %d: %w", i, err)
+			return err
 		}
-		before.Smooth = smooth
-		before = &l.OutputNorm
-		q.layers = append(q.layers, l)
 	}
-	return q, nil
+	return nil
 }

@@ -17,17 +17,27 @@ type pass struct {
 	ctx     context.Context
 	w       *int8Workspace
 	layer   int
+	embed   bool // before the layer
 	project bool // the layer's queries, keys and values; the rest of it otherwise
 	pieces  int
 	scratch []quant.Scratch // of each piece
 	errs    []error
-	step    func(piece int) // s.piece, made once
+	// piece and sum as values, made once.
+	step func(piece int)
+	word func(text, token int, dst []float32)
 }
 
 // leastPiece is the least number of blocks of rows that are worth a goroutine: each piece reads all weights.
 const leastPiece = 4
 
+// run computes all layers, from the embeddings on.
 func (e *Int8) run(ctx context.Context, w *int8Workspace, runner types.Runner) error {
+	w.pass.embed = true
+	return e.runLayers(ctx, w, 0, len(e.layers), runner)
+}
+
+// runLayers computes the layers from first to end.
+func (e *Int8) runLayers(ctx context.Context, w *int8Workspace, first, end int, runner types.Runner) error {
 	p := &w.pass
 	p.encoder, p.ctx, p.w, p.pieces = e, ctx, w, 1
 	if runner != nil {
@@ -38,14 +48,25 @@ func (e *Int8) run(ctx context.Context, w *int8Workspace, runner types.Runner) e
 		p.errs = append(p.errs, nil)
 	}
 	if p.step == nil {
-		p.step = p.piece
+		p.step, p.word = p.piece, p.sum
 	}
 	defer func() { p.ctx = nil }()
-	for p.layer = range e.layers {
+	for p.layer = first; p.layer < end; p.layer++ {
+		if e.layers[p.layer] == nil {
+			if p.embed {
+				p.embed = false
+				w.Embed(0, w.Blocks(), &e.norm, p.word)
+			}
+			if err := e.floats.run(ctx, p.layer, w); err != nil {
+				return err
+			}
+			continue
+		}
 		p.project = true
 		if err := p.run(runner); err != nil {
 			return err
 		}
+		p.embed = false
 		w.SumKeys(0, w.Texts())
 		p.project = false
 		if err := p.run(runner); err != nil {
@@ -78,18 +99,22 @@ func (p *pass) piece(i int) {
 	}
 }
 
+// sum writes the sum of the embeddings of a token.
+func (p *pass) sum(text, token int, dst []float32) {
+	e := p.encoder
+	h := e.shape.Hidden
+	simd.ConvertF16F32(dst, e.words[int(p.w.ids[text][token])*h:][:h])
+	for j, x := range e.positions[token*h:][:h] {
+		dst[j] += x
+	}
+}
+
 func (p *pass) superBlock(s *quant.Scratch, first, end int) error {
 	e, w := p.encoder, p.w
 	l := e.layers[p.layer]
 	if p.project {
-		if p.layer == 0 {
-			h := e.shape.Hidden
-			w.Embed(first, end, &e.norm, func(text, token int, dst []float32) {
-				simd.ConvertF16F32(dst, e.words[int(w.ids[text][token])*h:][:h])
-				for j, p := range e.positions[token*h:][:h] {
-					dst[j] += p
-				}
-			})
+		if p.embed {
+			w.Embed(first, end, &e.norm, p.word)
 		}
 		return w.Project(p.ctx, first, end, l)
 	}

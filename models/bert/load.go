@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/maida-ai/gomai/models/modelfile"
+	"github.com/maida-ai/gomai/quant"
 	"github.com/maida-ai/gomai/simd"
 )
 
@@ -18,68 +19,97 @@ import (
 // which would silently spoil vectors, and for Sum.
 // What s refuses and a weight that is not finite are a *modelfile.Error that names the tensor.
 func Load(c Config, s Source) (*Encoder, error) {
-	l := loader{source: s, widest: max(c.HiddenSize, c.IntermediateSize)}
+	l := loader{source: s}
+	e := l.embeddings(c)
+	for i := 0; i < c.Layers && l.err == nil; i++ {
+		f := l.layer(&c, i)
+		if l.err == nil {
+			e.layers = append(e.layers, packLayer(f, c.Epsilon))
+		}
+	}
+	if l.err != nil {
+		return nil, l.err
+	}
+	e.sum = l.sum(&c)
+	return e, nil
+}
+
+// sum identifies what an encoder of c and the tensors so far computes.
+func (l *loader) sum(c *Config) [32]byte {
+	recipe := fmt.Sprintf("bert %d %d %d %s %g", c.Layers, c.HiddenSize, c.Heads, c.Activation, c.Epsilon)
+	return sha256.Sum256(append([]byte(recipe), l.sums...))
+}
+
+// loader takes tensors out of a source until the first error.
+type loader struct {
+	source Source
+	rooms  [][]float32 // for the matrices of a layer, which are packed before the next is read
+	sums   []byte      // CRC-32C of each tensor so far
+	err    error
+}
+
+// embeddings makes an encoder that has no layers yet.
+func (l *loader) embeddings(c Config) *Encoder {
 	h := c.HiddenSize
 	types := l.tensor("embeddings.token_type_embeddings.weight", c.TokenTypes, h)
 	e := &Encoder{
 		config:    c,
 		words:     l.tensor("embeddings.word_embeddings.weight", c.VocabSize, h),
 		positions: l.tensor("embeddings.position_embeddings.weight", c.Positions, h),
-		norm:      l.norm("embeddings.LayerNorm", c),
+		norm:      norm{l.tensor("embeddings.LayerNorm.weight", h), l.tensor("embeddings.LayerNorm.bias", h), c.Epsilon},
 		activate:  activations[c.Activation],
 		free:      newWorkspaces(),
 	}
 	if l.err == nil {
 		e.tokenType = types[:h]
 	}
-	for i := range c.Layers {
-		name := fmt.Sprintf("encoder.layer.%d.", i)
-		e.layers = append(e.layers, layer{
-			query:         l.linear(name+"attention.self.query", h, h),
-			key:           l.linear(name+"attention.self.key", h, h),
-			value:         l.linear(name+"attention.self.value", h, h),
-			out:           l.linear(name+"attention.output.dense", h, h),
-			attentionNorm: l.norm(name+"attention.output.LayerNorm", c),
-			up:            l.linear(name+"intermediate.dense", c.IntermediateSize, h),
-			down:          l.linear(name+"output.dense", h, c.IntermediateSize),
-			outputNorm:    l.norm(name+"output.LayerNorm", c),
-		})
-		if l.err != nil {
-			return nil, l.err
+	return e
+}
+
+// layer reads the weights of layer i. They are good until the next layer is read.
+func (l *loader) layer(c *Config, i int) *quant.Floats {
+	h, name := c.HiddenSize, fmt.Sprintf("encoder.layer.%d.", i)
+	part := 0
+	matrix := func(of string, out, in int) quant.Matrix {
+		if part == len(l.rooms) {
+			l.rooms = append(l.rooms, make([]float32, out*in))
 		}
+		part++
+		return quant.Matrix{Weight: l.tensorIn(l.rooms[part-1], name+of+".weight", out, in), Bias: l.tensor(name+of+".bias", out)}
 	}
-	if l.err != nil {
-		return nil, l.err
+	return &quant.Floats{
+		Query:              matrix("attention.self.query", h, h),
+		Key:                matrix("attention.self.key", h, h),
+		Value:              matrix("attention.self.value", h, h),
+		Out:                matrix("attention.output.dense", h, h),
+		AttentionGain:      l.tensor(name+"attention.output.LayerNorm.weight", h),
+		AttentionBias:      l.tensor(name+"attention.output.LayerNorm.bias", h),
+		Up:                 matrix("intermediate.dense", c.IntermediateSize, h),
+		Down:               matrix("output.dense", h, c.IntermediateSize),
+		OutputGain:         l.tensor(name+"output.LayerNorm.weight", h),
+		OutputBias:         l.tensor(name+"output.LayerNorm.bias", h),
+		AttentionEpsilon:   float32(c.Epsilon),
+		Epsilon:            float32(c.Epsilon),
+		ActivationFunction: activationFunctions[c.Activation],
 	}
-	recipe := fmt.Sprintf("bert %d %d %d %s %g", c.Layers, h, c.Heads, c.Activation, c.Epsilon)
-	e.sum = sha256.Sum256(append([]byte(recipe), l.sums...))
-	return e, nil
 }
 
-// loader takes tensors out of a source until the first error.
-type loader struct {
-	source Source
-	room   []float32 // for matrices, which are packed
-	widest int       // the most rows of a matrix with as many columns as the first
-	sums   []byte    // CRC-32C of each tensor so far
-	err    error
-}
-
-func (l *loader) linear(name string, out, in int) linear {
-	if l.room == nil { // as large as a layer's largest matrix, so this is the only time
-		l.room = make([]float32, max(out, l.widest)*in)
+// packLayer copies the weights of a layer in the order in which they are multiplied.
+func packLayer(f *quant.Floats, epsilon float64) layer {
+	pack := func(m *quant.Matrix) linear {
+		n := len(m.Bias)
+		k := len(m.Weight) / n
+		w := aligned(simd.PackedF32Size(n, k))
+		simd.PackF32(w, m.Weight, n, k, k)
+		return linear{weight: packed{w, n, k}, bias: m.Bias}
 	}
-	weight := l.tensorIn(l.room, name+".weight", out, in)
-	if l.err != nil {
-		return linear{}
+	return layer{
+		query: pack(&f.Query), key: pack(&f.Key), value: pack(&f.Value), out: pack(&f.Out),
+		attentionNorm: norm{f.AttentionGain, f.AttentionBias, epsilon},
+		up:            pack(&f.Up),
+		down:          pack(&f.Down),
+		outputNorm:    norm{f.OutputGain, f.OutputBias, epsilon},
 	}
-	w := aligned(simd.PackedF32Size(out, in))
-	simd.PackF32(w, weight, out, in, in)
-	return linear{weight: packed{w, out, in}, bias: l.tensor(name+".bias", out)}
-}
-
-func (l *loader) norm(name string, c Config) norm {
-	return norm{l.tensor(name+".weight", c.HiddenSize), l.tensor(name+".bias", c.HiddenSize), c.Epsilon}
 }
 
 func (l *loader) tensor(name string, shape ...int) []float32 { return l.tensorIn(nil, name, shape...) }

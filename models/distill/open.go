@@ -20,7 +20,11 @@ import (
 //
 // Errors: *modelfile.Error, for a static table too.
 func Open(dir string) (*Source, error) {
-	m, err := models.Open(dir)
+	m, err := models.Open(dir, models.Precision(models.F32))
+	var option *models.OptionError
+	if errors.As(err, &option) { // a table offers nothing but what it is stored in
+		return nil, modelfile.Errorf(dir, "", "the model has no hidden states to learn from: %s", option.Reason)
+	}
 	if err != nil {
 		return nil, err
 	}

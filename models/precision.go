@@ -1,0 +1,132 @@
+package models
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/maida-ai/gomai/models/bert"
+	"github.com/maida-ai/gomai/models/tokenizer"
+	"github.com/maida-ai/gomai/types"
+)
+
+// Calibration gives Open other texts than those it carries to find the ranges of values on that int8
+// layers are made for: texts like those that will be embedded, a hundred or more. Every eighth of them is
+// kept for measuring what int8 loses. It is for Open alone.
+func Calibration(texts []string) Option {
+	return Option{Kind: types.OptionCalibration, Any: texts}
+}
+
+// Spread gives Open a Runner over which the work of one batch is spread. Without it a batch is computed on
+// one goroutine. It is for Open alone.
+func Spread(r types.Runner) Option { return Option{Kind: types.OptionSpread, Any: r} }
+
+//go:embed calibration.json
+var calibrationJSON []byte
+
+// calibrationTexts returns the texts carried for packing: ordinary and odd ones in many forms, and
+// long ones made of them.
+func calibrationTexts() (texts []string) {
+	if err := json.Unmarshal(calibrationJSON, &texts); err != nil {
+		panic(err) // a broken build
+	}
+	return texts
+}
+
+// load makes e compute what the options of Open ask for: in int8 if that is possible and good enough, unless
+// they say float32.
+func (e *bertEncoder) load(s bert.Source, t *tokenizer.Tokenizer, opts []Option) error {
+	precision, texts := Auto, []string(nil)
+	var logger *slog.Logger
+	for _, o := range opts {
+		switch o.Kind {
+		case types.OptionPrecision:
+			precision = NumberFormat(o.Value)
+		case types.OptionCalibration:
+			texts, _ = o.Any.([]string)
+		case types.OptionSpread:
+			e.run, _ = o.Any.(types.Runner)
+		case types.OptionLogger:
+			logger, _ = o.Any.(*slog.Logger)
+		}
+	}
+	var err error
+	if precision == Auto || precision == Int8 {
+		e.int8, err = e.quantize(s, t, texts)
+		var unfit *bert.Unfit
+		if !errors.As(err, &unfit) {
+			if err == nil && logger != nil {
+				if q := e.int8.Quality(); len(q.FloatLayers()) > 0 {
+					logger.Warn("layers would lose too much in int8 and compute in float32", slog.Any("layers", q.FloatLayers()))
+				}
+			}
+			return err
+		}
+		if precision == Int8 {
+			return &OptionError{"Precision", fmt.Sprintf("int8 is not offered by this model: %s", unfit.Reason)}
+		}
+		if logger != nil {
+			logger.Warn("the model computes in float32 and not in int8", slog.String("reason", unfit.Reason))
+		}
+	}
+	e.floats, err = bert.Load(e.config, s)
+	return err
+}
+
+// quantize makes the int8 form of the encoder.
+func (e *bertEncoder) quantize(s bert.Source, t *tokenizer.Tokenizer, texts []string) (*bert.Int8, error) {
+	if texts == nil {
+		texts = calibrationTexts()
+	}
+	var c bert.Calibration
+	work := new(scratch)
+	vector := make([]float32, e.dim())
+	c.Vector = func(hidden []float32) ([]float32, error) { return vector, e.finish(hidden, vector, work) }
+	var short [][]int32
+	for _, text := range texts {
+		tokens, err := t.Tokenize(text)
+		if err != nil {
+			return nil, err
+		}
+		short = append(short, cutIDs(tokens.IDs, e.config.Positions))
+	}
+	for i, ids := range append(short, longTexts(t, texts, e.config.Positions)...) {
+		if i%8 == 7 {
+			c.Check = append(c.Check, ids)
+		} else {
+			c.Texts = append(c.Texts, ids)
+		}
+	}
+	return bert.Quantize(e.config, s, &c)
+}
+
+// cutIDs leaves limit ids of a text, the last one included.
+func cutIDs(ids []int32, limit int) []int32 {
+	if len(ids) <= limit {
+		return ids
+	}
+	return append(slices.Clone(ids[:limit-1]), ids[len(ids)-1])
+}
+
+// longTexts joins texts to long ones: four as long as the positions allow, four of half and eight of a
+// quarter of that.
+func longTexts(t *tokenizer.Tokenizer, texts []string, positions int) (long [][]int32) {
+	next := 0
+	for i := range 16 {
+		limit := positions >> []int{0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2}[i]
+		var all strings.Builder
+		for ; all.Len() < 6*limit; next++ {
+			all.WriteString(texts[next%len(texts)])
+			all.WriteByte(' ')
+		}
+		tokens, err := t.Tokenize(all.String())
+		if err == nil {
+			long = append(long, cutIDs(tokens.IDs, limit))
+		}
+	}
+	return long
+}
