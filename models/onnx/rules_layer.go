@@ -132,7 +132,7 @@ func (r *run) weigh(n *node, p, v value) ([]value, error) {
 		x[0].label != axisToken || y[0].label != axisToken || y[1].label != axisKey || (x[1].label != axisDepth && heads > 1) {
 		return nil, errors.New("attention weights times values, head by head")
 	}
-	e := &expr{kind: context, of: p.expr, other: v.expr, heads: heads, scale: p.expr.scale, node: n}
+	e := &expr{kind: outcome, of: p.expr, other: v.expr, heads: heads, scale: p.expr.scale, node: n}
 	out := value{expr: e, axes: slices.Clone(p.axes)}
 	out.axes[len(out.axes)-1] = x[1]
 	return []value{out}, nil
@@ -218,7 +218,7 @@ func (r *run) finishNorm(of *expr, epsilon float64, gain, bias *weight) (*expr, 
 			continue
 		}
 		switch {
-		case before.isState() && dense.of.kind == context && dense.points == nil:
+		case before.isState() && dense.of.kind == outcome && dense.points == nil:
 			c := dense.of
 			if c.of.of.of != before || c.of.other.of != before || c.other.of != before {
 				return nil, errors.New("queries, keys and values of the hidden states before the layer")
@@ -299,7 +299,7 @@ func (r *run) attend(n *node, q, k, v value, heads int, mask, bias value) ([]val
 		scale = a.float
 	}
 	p := &expr{kind: attention, of: q.expr, other: k.expr, heads: heads, scale: scale, node: n}
-	return []value{v.become(&expr{kind: context, of: p, other: v.expr, heads: heads, scale: scale, node: n})}, nil
+	return []value{v.become(&expr{kind: outcome, of: p, other: v.expr, heads: heads, scale: scale, node: n})}, nil
 }
 
 // threeParts are the columns of queries, keys and values in a matrix or vector of all three.

@@ -219,7 +219,7 @@ const (
 	residual   kind = "a sum of two hidden states"
 	scores     kind = "attention scores"
 	attention  kind = "attention weights"
-	context    kind = "the outcome of attention"
+	outcome    kind = "the outcome of attention"
 	embedded   kind = "hidden states before the first layer"
 	attended   kind = "hidden states between attention and feed-forward"
 	hidden     kind = "hidden states after a layer"
@@ -239,7 +239,7 @@ const (
 type expr struct {
 	kind   kind
 	of     *expr // what it is made of
-	other  *expr // the second operand; of context, the values
+	other  *expr // the second operand; of outcome, the values
 	points curve // applied to the elements of of
 
 	tables       [3]*weight // of embeddings: words, positions, token types
