@@ -72,10 +72,10 @@ func (l *loader) layer(c *Config, i int) *quant.Floats {
 	part := 0
 	matrix := func(of string, out, in int) quant.Matrix {
 		if part == len(l.rooms) {
-			l.rooms = append(l.rooms, make([]float32, out*in))
+			l.rooms = append(l.rooms, nil)
 		}
 		part++
-		return quant.Matrix{Weight: l.tensorIn(l.rooms[part-1], name+of+".weight", out, in), Bias: l.tensor(name+of+".bias", out)}
+		return quant.Matrix{Weight: l.tensorIn(&l.rooms[part-1], name+of+".weight", out, in), Bias: l.tensor(name+of+".bias", out)}
 	}
 	return &quant.Floats{
 		Query:              matrix("attention.self.query", h, h),
@@ -115,7 +115,7 @@ func packLayer(f *quant.Floats, epsilon float64) layer {
 func (l *loader) tensor(name string, shape ...int) []float32 { return l.tensorIn(nil, name, shape...) }
 
 // tensorIn is tensor for one that is used no longer than room.
-func (l *loader) tensorIn(room []float32, name string, shape ...int) []float32 {
+func (l *loader) tensorIn(room *[]float32, name string, shape ...int) []float32 {
 	if l.err != nil {
 		return nil
 	}

@@ -15,10 +15,10 @@ type Source interface {
 	Name() string
 	// Floats returns the tensor that Hugging Face's BertModel calls name, such as
 	// "encoder.layer.0.output.dense.weight", row by row; matrices are (out, in). It may lie in the file,
-	// and lives as long; one that has to be converted is written to room, if it fits, or else to new
-	// memory. A tensor that is missing, of another shape or of a type that has no floats is a
+	// and lives as long; one that has to be converted is written to new memory, or to *room, which grows
+	// as needed, if the caller has no use for what it held before. A tensor that is missing, of another shape or of a type that has no floats is a
 	// *modelfile.Error with that name.
-	Floats(room []float32, name string, shape ...int) ([]float32, error)
+	Floats(room *[]float32, name string, shape ...int) ([]float32, error)
 }
 
 // Tensors is f as a Source. Aligned F32 tensors are used where they lie; F16 and BF16 are converted.
@@ -38,7 +38,7 @@ type tensors struct {
 
 func (s tensors) Name() string { return s.file.Name() }
 
-func (s tensors) Floats(_ []float32, name string, shape ...int) ([]float32, error) {
+func (s tensors) Floats(_ *[]float32, name string, shape ...int) ([]float32, error) {
 	t, ok := s.find(s.prefix + name)
 	if !ok {
 		return nil, modelfile.Errorf(s.Name(), s.prefix+name, "tensor missing, expected shape %v", shape)

@@ -47,7 +47,7 @@ func (m *Model) Normalize() bool { return m.normalize }
 
 // Floats implements bert.Source. One tensor at a time is made of int8 or half precision, or copied if the
 // file holds it transposed or unaligned.
-func (m *Model) Floats(room []float32, name string, shape ...int) ([]float32, error) {
+func (m *Model) Floats(room *[]float32, name string, shape ...int) ([]float32, error) {
 	w, ok := m.tensors[name]
 	if !ok {
 		return nil, modelfile.Errorf(m.name, name, "tensor missing, expected shape %v", shape)
@@ -75,12 +75,15 @@ func (m *Model) Floats(room []float32, name string, shape ...int) ([]float32, er
 // Lent reports whether anything that Floats returned lies in the file.
 func (m *Model) Lent() bool { return m.lent }
 
-// roomFor is n floats of room, or new ones.
-func roomFor(room []float32, n int) []float32 {
-	if n <= len(room) {
-		return room[:n]
+// roomFor is n floats of *room, which grows as needed, or new ones if room is nil.
+func roomFor(room *[]float32, n int) []float32 {
+	if room == nil {
+		return make([]float32, n)
 	}
-	return make([]float32, n)
+	if n > cap(*room) {
+		*room = make([]float32, n)
+	}
+	return (*room)[:n]
 }
 
 // Close gives the file back. What Floats returned may lie in it and must not be used afterwards.

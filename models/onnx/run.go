@@ -99,10 +99,15 @@ func (r *run) constant(t *tensor) value {
 	if t.isFloat() && t.count > 1 || t.isQuanta() && len(t.dims) > 0 {
 		return value{weight: newWeight(t)}
 	}
-	if a, err := r.numbers(t); err == nil {
-		return value{array: a}
+	a, err := r.numbers(t)
+	if err != nil {
+		var bad *modelfile.Error
+		if !errors.As(err, &bad) {
+			bad = t.errorf("%v", err)
+		}
+		return value{bad: bad}
 	}
-	return value{weight: newWeight(t)}
+	return value{array: a}
 }
 
 // numbers reads a tensor as an array, once.

@@ -289,8 +289,8 @@ func (t *tensor) numbers() ([]float64, error) {
 }
 
 // widened are the elements of a tensor of floats as float32: where they lie if they are that and aligned,
-// else in room, if it is large enough.
-func (t *tensor) widened(room []float32) ([]float32, error) {
+// else in room.
+func (t *tensor) widened(room *[]float32) ([]float32, error) {
 	data := t.bytes()
 	if t.elem == typeFloat && t.count > 0 && uintptr(unsafe.Pointer(&data[0]))%4 != 0 {
 		v := roomFor(room, t.count)

@@ -182,8 +182,8 @@ func (w *weight) contiguous() bool {
 }
 
 // floats returns the elements of w, of one or two axes, and whether they lie in the file, because they are
-// there as they are needed. Others are written to room, if it is large enough.
-func (w *weight) floats(room []float32) (v []float32, lent bool, err error) {
+// there as they are needed. Others are written to room, as bert.Source has it.
+func (w *weight) floats(room *[]float32) (v []float32, lent bool, err error) {
 	_, ok := types[w.t.elem]
 	data := w.t.bytes()
 	if !ok || data == nil && w.t.count > 0 || !w.t.isFloat() && !w.t.isQuanta() {
