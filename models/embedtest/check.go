@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/maida-ai/gomai/models"
 	"github.com/maida-ai/gomai/types"
 )
 
@@ -29,6 +30,7 @@ func TestEmbedder(ctx context.Context, e types.Embedder) error {
 	}
 	c.sizes()
 	c.batch()
+	c.alone()
 	c.done()
 	c.together()
 	return errors.Join(c.found...)
@@ -164,6 +166,32 @@ func (c *checker) batch() {
 				c.errorf("EmbedBatchInto: the Info of %.20q is %+v", text, infos[i])
 			}
 		}
+	}
+}
+
+// alone lets a text fail, if e heeds models.MaxTokens and models.Overflow: the others must not.
+func (c *checker) alone() {
+	texts := []string{checked[0], strings.Repeat("word ", 3000), checked[0]}
+	dst, infos := c.filled(3), make([]types.Info, 3)
+	opts := []types.EmbedOption{models.MaxTokens(9), models.Overflow(models.Refuse)}
+	if err := c.e.EmbedBatchInto(c.ctx, texts, dst, infos, opts...); err != nil {
+		c.errorf("EmbedBatchInto of a text that is too long, with infos: %w", err)
+		return
+	}
+	for _, i := range []int{0, 2} {
+		if infos[i].Err != nil || !equal(dst[i*c.dim:(i+1)*c.dim], c.want[0]) {
+			c.errorf("EmbedBatchInto: beside a text that is too long %q has %v, or another vector", texts[i], infos[i].Err)
+		}
+	}
+	if infos[1].Err == nil {
+		return
+	}
+	if slices.ContainsFunc(dst[c.dim:2*c.dim], func(x float32) bool { return x != 0 }) {
+		c.errorf("EmbedBatchInto: the row of a text that failed is not zero")
+	}
+	err := c.e.EmbedBatchInto(c.ctx, texts, dst, nil, opts...)
+	if err == nil || !strings.Contains(err.Error(), "1") {
+		c.errorf("EmbedBatchInto without infos: the error of the text that failed, which is text 1, is %v", err)
 	}
 }
 

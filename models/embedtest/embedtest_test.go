@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/maida-ai/gomai/internal/testmodel"
 	"github.com/maida-ai/gomai/metrics"
 	"github.com/maida-ai/gomai/models"
 	"github.com/maida-ai/gomai/models/embedtest"
@@ -43,6 +44,18 @@ func TestOurEmbedders(t *testing.T) {
 		if err := embedtest.TestEmbedder(t.Context(), e); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestMiniLM(t *testing.T) {
+	testmodel.Slow(t)
+	m, err := models.Open(testmodel.MiniLM(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := embedtest.TestEmbedder(t.Context(), m); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -118,7 +131,7 @@ type broken struct {
 	dim   int
 	space func() types.SpaceID
 	into  func(e *embedtest.Embedder, ctx context.Context, text string, dst []float32) (types.Info, error)
-	batch func(e *embedtest.Embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info) error
+	batch func(e *embedtest.Embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info, opts []types.EmbedOption) error
 }
 
 func (b *broken) Dim() int {
@@ -144,7 +157,7 @@ func (b *broken) EmbedInto(ctx context.Context, text string, dst []float32, opts
 
 func (b *broken) EmbedBatchInto(ctx context.Context, texts []string, dst []float32, infos []types.Info, opts ...types.EmbedOption) error {
 	if b.batch != nil {
-		return b.batch(&b.Embedder, ctx, texts, dst, infos)
+		return b.batch(&b.Embedder, ctx, texts, dst, infos, opts)
 	}
 	return b.Embedder.EmbedBatchInto(ctx, texts, dst, infos, opts...)
 }
@@ -153,8 +166,8 @@ func (b *broken) EmbedBatchInto(ctx context.Context, texts []string, dst []float
 func TestBreachesAreFound(t *testing.T) {
 	type embedder = embedtest.Embedder
 	var calls atomic.Int64
-	plainBatch := func(e *embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info) error {
-		return e.EmbedBatchInto(ctx, texts, dst, infos)
+	plainBatch := func(e *embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info, opts []types.EmbedOption) error {
+		return e.EmbedBatchInto(ctx, texts, dst, infos, opts...)
 	}
 	for want, b := range map[string]*broken{
 		"Dim must be positive": {dim: -1},
@@ -200,43 +213,71 @@ func TestBreachesAreFound(t *testing.T) {
 		"EmbedInto with a cancelled context: <nil>": {into: func(e *embedder, _ context.Context, text string, dst []float32) (types.Info, error) {
 			return e.EmbedInto(context.Background(), text, dst)
 		}},
-		"EmbedBatchInto of no texts": {batch: func(e *embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info) error {
+		"EmbedBatchInto of no texts": {batch: func(e *embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info, opts []types.EmbedOption) error {
 			if len(texts) == 0 {
 				return errors.New("nothing to do")
 			}
-			return plainBatch(e, ctx, texts, dst, infos)
+			return plainBatch(e, ctx, texts, dst, infos, opts)
 		}},
-		"has another vector than alone": {batch: func(e *embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info) error {
-			err := plainBatch(e, ctx, texts, dst, infos)
+		"has another vector than alone": {batch: func(e *embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info, opts []types.EmbedOption) error {
+			err := plainBatch(e, ctx, texts, dst, infos, opts)
 			if len(dst) > 0 && err == nil {
 				dst[len(dst)-1]++
 			}
 			return err
 		}},
-		"EmbedBatchInto: the Info of": {batch: func(e *embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info) error {
+		"EmbedBatchInto: the Info of": {batch: func(e *embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info, opts []types.EmbedOption) error {
 			if len(infos) == len(texts) {
 				infos = make([]types.Info, len(infos))
 			}
-			return plainBatch(e, ctx, texts, dst, infos)
+			return plainBatch(e, ctx, texts, dst, infos, opts)
 		}},
-		"EmbedBatchInto changes the texts": {batch: func(e *embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info) error {
-			err := plainBatch(e, ctx, texts, dst, infos)
+		"EmbedBatchInto changes the texts": {batch: func(e *embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info, opts []types.EmbedOption) error {
+			err := plainBatch(e, ctx, texts, dst, infos, opts)
 			if len(texts) > 2 {
 				texts[0] = "other"
 			}
 			return err
 		}},
-		"EmbedBatchInto with 1 infos for 2 texts: no error": {batch: func(e *embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info) error {
-			return plainBatch(e, ctx, texts, dst, nil)
+		"EmbedBatchInto with 1 infos for 2 texts: no error": {batch: func(e *embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info, opts []types.EmbedOption) error {
+			return plainBatch(e, ctx, texts, dst, nil, opts)
 		}},
-		"EmbedBatchInto with 129 floats for 2 texts of 64: no error": {batch: func(e *embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info) error {
-			return plainBatch(e, ctx, texts, dst[:min(len(dst), 64*len(texts))], infos)
+		"EmbedBatchInto with 129 floats for 2 texts of 64: no error": {batch: func(e *embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info, opts []types.EmbedOption) error {
+			return plainBatch(e, ctx, texts, dst[:min(len(dst), 64*len(texts))], infos, opts)
 		}},
-		"EmbedBatchInto with a cancelled context: <nil>": {batch: func(e *embedder, _ context.Context, texts []string, dst []float32, infos []types.Info) error {
-			return plainBatch(e, context.Background(), texts, dst, infos)
+		"EmbedBatchInto with a cancelled context: <nil>": {batch: func(e *embedder, _ context.Context, texts []string, dst []float32, infos []types.Info, opts []types.EmbedOption) error {
+			return plainBatch(e, context.Background(), texts, dst, infos, opts)
 		}},
-		"has no Err in its Info": {batch: func(e *embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info) error {
-			err := plainBatch(e, context.WithoutCancel(ctx), texts, dst, infos)
+		"beside a text that is too long": {batch: func(e *embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info, opts []types.EmbedOption) error {
+			err := plainBatch(e, ctx, texts, dst, infos, opts)
+			if len(infos) == 3 && infos[1].Err != nil {
+				infos[2].Err = infos[1].Err
+			}
+			return err
+		}},
+		"with infos: models: 3000 tokens": {batch: func(e *embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info, opts []types.EmbedOption) error {
+			err := plainBatch(e, ctx, texts, dst, infos, opts)
+			for _, info := range infos {
+				err = errors.Join(err, info.Err)
+			}
+			return err
+		}},
+		"that failed is not zero": {batch: func(e *embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info, opts []types.EmbedOption) error {
+			err := plainBatch(e, ctx, texts, dst, infos, opts)
+			if len(infos) == 3 && infos[1].Err != nil {
+				dst[64] = 1
+			}
+			return err
+		}},
+		"which is text 1, is <nil>": {batch: func(e *embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info, opts []types.EmbedOption) error {
+			err := plainBatch(e, ctx, texts, dst, infos, opts)
+			if len(opts) == 2 {
+				return nil
+			}
+			return err
+		}},
+		"has no Err in its Info": {batch: func(e *embedder, ctx context.Context, texts []string, dst []float32, infos []types.Info, opts []types.EmbedOption) error {
+			err := plainBatch(e, context.WithoutCancel(ctx), texts, dst, infos, opts)
 			return errors.Join(err, ctx.Err())
 		}},
 	} {
