@@ -157,3 +157,25 @@ func compare(t *testing.T, what string, got, want []float32, dim int, tolerance 
 		t.Errorf("%s: difference %g, least cosine %.7f", what, worst, least)
 	}
 }
+
+// The same weights are the same encoder, whoever wrote the graph.
+func TestExportersAgree(t *testing.T) {
+	var first [32]byte
+	for i, name := range []string{"torchscript", "torchscript-external", "torchscript-mean", "dynamo-mean", "dynamo-cls", "fused", "int8-tensor"} {
+		m, err := Open("testdata/" + name + ".onnx")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Close()
+		e, err := bert.Load(m.Config(), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			first = e.Sum()
+		}
+		if same := e.Sum() == first; same != (name != "int8-tensor") {
+			t.Errorf("%s: sum equals that of the first: %v", name, same)
+		}
+	}
+}
