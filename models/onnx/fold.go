@@ -21,12 +21,6 @@ var minInputs = map[string]int{
 var folders map[string]folder
 
 func init() { // not above, because Constant and Shape are no operations on arrays
-	truth := func(b bool) float64 {
-		if b {
-			return 1
-		}
-		return 0
-	}
 	folders = map[string]folder{
 		"Cast": foldCast, "ConstantOfShape": foldConstantOfShape, "Range": foldRange, "Expand": foldExpand,
 		"Reshape": foldReshape, "Flatten": foldFlatten, "Squeeze": foldSqueeze, "Unsqueeze": foldUnsqueeze,
@@ -68,6 +62,43 @@ func init() { // not above, because Constant and Shape are no operations on arra
 			return m
 		}, in[0], in[1])
 	}
+	for name, f := range map[string]func(v []float64) float64{
+		"ReduceSum": sum,
+		"ReduceMean": func(v []float64) float64 {
+			return sum(v) / float64(len(v))
+		},
+		"ReduceProd": func(v []float64) float64 {
+			p := 1.0
+			for _, x := range v {
+				p *= x
+			}
+			return p
+		},
+		"ReduceMax": slices.Max[[]float64],
+		"ReduceMin": slices.Min[[]float64],
+	} {
+		folders[name] = func(r *run, n *node, in []*array) (*array, error) { return r.reduce(n, in, f) }
+	}
+	addComparisons()
+	folders["Where"] = func(r *run, n *node, in []*array) (*array, error) {
+		return r.zip(in[1].whole, func(v []float64) float64 {
+			if v[0] != 0 {
+				return v[1]
+			}
+			return v[2]
+		}, in[0], in[1], in[2])
+	}
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// addComparisons adds the operations that return truth values, and those of one number.
+func addComparisons() {
 	for name, f := range map[string]func(a, b float64) bool{
 		"Equal":          func(a, b float64) bool { return a == b },
 		"Greater":        func(a, b float64) bool { return a > b },
@@ -94,31 +125,6 @@ func init() { // not above, because Constant and Shape are no operations on arra
 		folders[name] = func(r *run, n *node, in []*array) (*array, error) {
 			return r.zip(in[0].whole, func(v []float64) float64 { return f(v[0]) }, in[0])
 		}
-	}
-	for name, f := range map[string]func(v []float64) float64{
-		"ReduceSum": sum,
-		"ReduceMean": func(v []float64) float64 {
-			return sum(v) / float64(len(v))
-		},
-		"ReduceProd": func(v []float64) float64 {
-			p := 1.0
-			for _, x := range v {
-				p *= x
-			}
-			return p
-		},
-		"ReduceMax": slices.Max[[]float64],
-		"ReduceMin": slices.Min[[]float64],
-	} {
-		folders[name] = func(r *run, n *node, in []*array) (*array, error) { return r.reduce(n, in, f) }
-	}
-	folders["Where"] = func(r *run, n *node, in []*array) (*array, error) {
-		return r.zip(in[1].whole, func(v []float64) float64 {
-			if v[0] != 0 {
-				return v[1]
-			}
-			return v[2]
-		}, in[0], in[1], in[2])
 	}
 }
 
