@@ -121,8 +121,7 @@ func (b *batcher) alone(ctx context.Context, c *call) error {
 	}
 	b.free.put(s)
 	if err != nil {
-		b.pushBack(c)
-		b.leave(c) // what others want stays queued
+		b.leave(c)
 	}
 	b.pass()
 	if err != nil {

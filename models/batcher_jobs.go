@@ -130,7 +130,7 @@ func (b *batcher) pushFront(c *call) {
 }
 
 // leave takes back the tickets of c whose jobs are not over. Those that nobody else wants are not
-// computed, if there is still time.
+// computed, if there is still time; others are queued, or with somebody.
 func (b *batcher) leave(c *call) {
 	for i := range c.tickets {
 		t := &c.tickets[i]
@@ -153,6 +153,8 @@ func (b *batcher) leave(c *call) {
 			j.batch.wanted.Add(-1)
 		case j.state == queued:
 			b.queues[j.class].remove(j)
+			fallthrough
+		case j.state == fresh:
 			b.flight.remove(j)
 			b.jobs.put(j)
 		}
