@@ -38,7 +38,7 @@ need:
 try-weights:
 	@$(MAKE) --no-print-directory weights || { [ "$$CI" != true ] && echo "going on without: tests that need real weights are skipped"; }
 
-weights: ## fetch the real model weights that tests use (90 MB, once) into the cache
+weights: ## fetch the real model weights that tests use (110 MB, once) into the cache
 	@$(GO) run ./internal/testmodel/fetch
 
 lint: ## build, go vet, gofmt, staticcheck

@@ -178,3 +178,30 @@ func TestMiniLMFromIDs(t *testing.T) {
 		ids = ids[n:]
 	}
 }
+
+// The int8 weights of an ONNX file, made floats, and with a tokeniser from elsewhere.
+func TestMiniLMInONNX(t *testing.T) {
+	graph := testmodel.MiniLMInt8(t)
+	m, err := models.Open(graph, models.TokenizerFile(testmodel.MiniLM(t)), models.Precision(models.F32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	r := openReference(t, "testdata/minilm.safetensors")
+	ids, lengths := r.ints("ids"), r.ints("lengths")
+	want := openReference(t, "testdata/minilm-int8.safetensors").rows("vectors")
+	got := make([]float32, m.Dim())
+	for i, n := range lengths {
+		text := ids[:n]
+		ids = ids[n:]
+		if i%8 != 0 {
+			continue
+		}
+		if err := m.EmbedIDsInto(t.Context(), text, got); err != nil {
+			t.Fatal(err)
+		}
+		if c := cosine(got, want[i/8]); !(c >= 0.99999) {
+			t.Errorf("text %d: cosine %.7f", i, c)
+		}
+	}
+}

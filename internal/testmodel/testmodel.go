@@ -31,8 +31,24 @@ func MiniLMDir() string {
 // elsewhere.
 func MiniLM(t testing.TB) string {
 	t.Helper()
-	d := MiniLMDir()
-	if _, err := os.Stat(filepath.Join(d, "model.safetensors")); err == nil {
+	return need(t, MiniLMDir(), "model.safetensors")
+}
+
+// MiniLMInt8Dir is the folder of the same model in ONNX with int8 weights, there or not.
+func MiniLMInt8Dir() string {
+	return filepath.Join(Dir(), "all-MiniLM-L6-v2-int8-onnx")
+}
+
+// MiniLMInt8 returns the file of that model, as MiniLM does. It has no tokeniser beside it.
+func MiniLMInt8(t testing.TB) string {
+	t.Helper()
+	return filepath.Join(need(t, MiniLMInt8Dir(), "model.onnx"), "model.onnx")
+}
+
+// need returns the folder d, which must have a file in it.
+func need(t testing.TB, d, file string) string {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(d, file)); err == nil {
 		return d
 	}
 	if os.Getenv("CI") == "true" {

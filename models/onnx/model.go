@@ -101,7 +101,13 @@ func recognise(g *graph) (*Model, error) {
 	known := map[*tensor]*array{}
 	fixed := 0
 	for _, p := range g.inputs {
-		if len(p.dims) == 2 && p.dims[1] > 0 && g.constants[p.name] == nil {
+		if len(p.dims) != 2 || g.constants[p.name] != nil {
+			continue
+		}
+		if p.dims[0] > 1 {
+			return nil, modelfile.Errorf(g.file, p.name, "the graph is made for batches of %d texts, expected 1 or any number", p.dims[0])
+		}
+		if p.dims[1] > 0 {
 			fixed = p.dims[1]
 		}
 	}

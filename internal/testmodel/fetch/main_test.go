@@ -69,7 +69,7 @@ func TestCheck(t *testing.T) {
 	if err := check(path, hex.EncodeToString(sum[:])); err != nil {
 		t.Error(err)
 	}
-	if err := check(path, wheelSum); err == nil {
+	if err := check(path, sources[0].sum); err == nil {
 		t.Error("a file with another sum was accepted")
 	}
 }
