@@ -78,9 +78,8 @@ func randomLayer(r *rand.Rand, s Shape) *Layer {
 // byteOf returns element i of bytes that level may store as words.
 func (w *Workspace) byteOf(bytes []uint8, i int) *uint8 { return &bytes[i*w.byteSize()] }
 
-// begin puts the numbers of the case into a workspace of the level that runs, and into a scratch for the
-// blocks from first on.
-func (c *productCase) begin(w *Workspace, s *Scratch, first int) {
+// begin puts the numbers of the case into a workspace of the level that runs, and into a scratch.
+func (c *productCase) begin(w *Workspace, s *Scratch) {
 	r := rand.New(rand.NewPCG(c.seed, 1))
 	w.Begin(c.shape, c.tokens)
 	s.begin(w)
@@ -126,7 +125,7 @@ func (c *productCase) run(t *testing.T) (p productResults) {
 			t.Fatal(err)
 		}
 	}
-	c.begin(&w, &s, 0)
+	c.begin(&w, &s)
 	must(w.Project(ctx, 0, w.Blocks(), c.layer))
 	h := c.shape.Hidden
 	w.rows(func(b, r int) {
@@ -151,7 +150,7 @@ func (c *productCase) run(t *testing.T) (p productResults) {
 	}
 	super(func(first, end int) error { return w.Out(ctx, &s, first, end, c.layer) })
 	p.out = states()
-	c.begin(&w, &s, 0)
+	c.begin(&w, &s)
 	super(func(first, end int) error {
 		err := w.innerQuanta(ctx, &s, first, end, c.layer)
 		for b := range end - first {
@@ -171,7 +170,7 @@ func (c *productCase) run(t *testing.T) (p productResults) {
 		}
 		return err
 	})
-	c.begin(&w, &s, 0)
+	c.begin(&w, &s)
 	super(func(first, end int) error { return w.Down(ctx, &s, first, end, c.layer) })
 	p.down = states()
 	return p
