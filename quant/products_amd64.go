@@ -41,11 +41,12 @@ type product struct {
 type productKind int
 
 const (
-	toQueries productKind = iota // bytes
-	toKeys                       // signed bytes
-	toValues                     // signed bytes, transposed
-	toState                      // added to float32
-	toInner                      // 16-bit quanta of the activation
+	toQueries      productKind = iota // bytes
+	toKeys                            // signed bytes
+	toValues                          // signed bytes, transposed
+	toState                           // added to float32
+	toInner                           // 16-bit quanta of the activation, by VBMI
+	toInnerByWords                    // the same without it
 )
 
 const (
@@ -214,7 +215,10 @@ func (w *Workspace) innerQuantaFast(ctx context.Context, s *Scratch, first, end 
 	p.blocks = end - first
 	p.a, p.aStep = &w.activations[bytesAt(h, first, 0, 0)], bytesAt(h, 1, 0, 0)
 	p.rowScale, p.rowLow = &w.rowScale[first*blockRows], &w.rowLow[first*blockRows]
-	p.kind, p.dstStep = toInner, 2*blockRows*n
+	if p.kind = toInner; !w.vbmi {
+		p.kind = toInnerByWords
+	}
+	p.dstStep = 2 * blockRows * n
 	p.greatest, p.table, p.shift = &s.innerMax[0], &l.Activation.Table, uint64(l.Activation.Shift)
 	return p.run(ctx, 0, n, destination{unsafe.Pointer(&s.inner[0]), n, 0, 2 * blockRows * lanes})
 }

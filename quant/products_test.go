@@ -1,25 +1,17 @@
 package quant
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"unsafe"
 
 	"github.com/maida-ai/gomai/internal/cpu"
+	"github.com/maida-ai/gomai/internal/fma"
 )
-
-// eachLevel runs f at every level that this machine has.
-func eachLevel(t *testing.T, f func(t *testing.T, level cpu.Level)) {
-	t.Helper()
-	for _, l := range cpu.Levels() {
-		t.Run(l.String(), func(t *testing.T) {
-			defer cpu.Use(l, 0)()
-			f(t, l)
-		})
-	}
-}
 
 // productCase is a batch before its products, with numbers that any level puts into its own layout.
 type productCase struct {
@@ -27,6 +19,8 @@ type productCase struct {
 	tokens []int
 	layer  *Layer
 	seed   uint64
+
+	greatest bool // whether all activations are 255
 }
 
 func randomWeights(r *rand.Rand, n int) []int8 {
@@ -91,94 +85,98 @@ func (c *productCase) begin(w *Workspace, s *Scratch) {
 	fill(w.state)
 	fill(w.rowScale)
 	fill(w.rowLow)
-	for i := range len(w.activations) / w.byteSize() {
-		*w.byteOf(w.activations, i) = uint8(r.Uint32())
+	fillBytes := func(v []uint8) {
+		for i := range len(v) / w.byteSize() {
+			if *w.byteOf(v, i) = uint8(r.Uint32()); c.greatest {
+				*w.byteOf(v, i) = 255
+			}
+		}
 	}
+	fillBytes(w.activations)
+	fillBytes(s.contextBytes)
 	for _, v := range [][]float32{s.contextScale, s.contextLow, s.innerScale} {
 		fill(v)
 	}
-	for i := range len(s.contextBytes) / w.byteSize() {
-		*w.byteOf(s.contextBytes, i) = uint8(r.Uint32())
-	}
-	for i := range s.inner {
-		s.inner[i] = int16(r.Uint32())
-	}
+	// As bytes: those that Down reads, at the levels that store bytes.
+	fillBytes(unsafe.Slice((*uint8)(unsafe.Pointer(&s.inner[0])), 2*len(s.inner)))
 }
 
-// products are what the texts' rows see of each stage.
+// productResults are what the texts' rows see of each stage, and the memory that it leaves.
 type productResults struct {
 	queries      []uint8
 	keys, values []int8
 	out, down    []float32
 	inner, most  []int16
+	memory       []byte
 }
 
-// run runs each stage on the numbers of the case.
-func (c *productCase) run(t *testing.T) (p productResults) {
+// run runs each stage on the numbers of the case. change may change the workspace that begins.
+func (c *productCase) run(t *testing.T, change func(w *Workspace)) (p productResults) {
 	t.Helper()
 	var w Workspace
 	var s Scratch
-	ctx := t.Context()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
+	ctx, h, inner := t.Context(), c.shape.Hidden, c.shape.Inner
+	begin := func() {
+		c.begin(&w, &s)
+		if change != nil {
+			change(&w)
 		}
 	}
-	c.begin(&w, &s)
-	must(w.Project(ctx, 0, w.Blocks(), c.layer))
-	h := c.shape.Hidden
-	w.rows(func(b, r int) {
-		for j := range h {
-			p.queries = append(p.queries, *w.byteOf(w.queries, bytesAt(h, b, r, j)))
-			p.keys = append(p.keys, w.keys[w.keyAt(b, r, j)])
-			p.values = append(p.values, w.values[w.valueAt(b, r, j)])
+	stage := func(run func(first, end int) error) {
+		for b := 0; b < w.Blocks(); b += SuperBlock {
+			if err := run(b, min(b+SuperBlock, w.Blocks())); err != nil {
+				t.Fatal(err)
+			}
+			p.memory = append(append(p.memory, w.memory...), s.memory...)
 		}
-	})
+	}
 	states := func() (v []float32) {
-		w.rows(func(b, r int) {
+		w.rows(0, w.Blocks(), func(b, r int) {
 			for j := range h {
 				v = append(v, w.state[w.stateAt(b, r, j)])
 			}
 		})
 		return v
 	}
-	super := func(f func(first, end int) error) {
-		for b := 0; b < w.Blocks(); b += SuperBlock {
-			must(f(b, min(b+SuperBlock, w.Blocks())))
-		}
+
+	begin()
+	if err := w.Project(ctx, 0, w.Blocks(), c.layer); err != nil {
+		t.Fatal(err)
 	}
-	super(func(first, end int) error { return w.Out(ctx, &s, first, end, c.layer) })
-	p.out = states()
-	c.begin(&w, &s)
-	super(func(first, end int) error {
-		err := w.innerQuanta(ctx, &s, first, end, c.layer)
-		for b := range end - first {
-			for r := range blockRows {
-				if int(w.blocks[first+b].index)*blockRows+r >= w.texts[w.blocks[first+b].text].tokens {
-					continue
-				}
-				var most int16
-				for i := range lanes {
-					most = max(most, s.innerMax[innerAt(lanes, b, r, i)])
-				}
-				p.most = append(p.most, most)
-				for j := range c.shape.Inner {
-					p.inner = append(p.inner, s.inner[innerAt(c.shape.Inner, b, r, j)])
-				}
-			}
+	w.rows(0, w.Blocks(), func(b, r int) {
+		for j := range h {
+			p.queries = append(p.queries, *w.byteOf(w.queries, bytesAt(h, b, r, j)))
+			p.keys = append(p.keys, w.keys[w.keyAt(b, r, j)])
+			p.values = append(p.values, w.values[w.valueAt(b, r, j)])
 		}
+	})
+	stage(func(first, end int) error { return w.Out(ctx, &s, first, end, c.layer) })
+	p.out = states()
+	begin()
+	stage(func(first, end int) error {
+		err := w.innerQuanta(ctx, &s, first, end, c.layer)
+		w.rows(first, end, func(b, r int) {
+			var most int16
+			for i := range lanes {
+				most = max(most, s.innerMax[innerAt(lanes, b-first, r, i)])
+			}
+			p.most = append(p.most, most)
+			for j := range inner {
+				p.inner = append(p.inner, s.inner[innerAt(inner, b-first, r, j)])
+			}
+		})
 		return err
 	})
-	c.begin(&w, &s)
-	super(func(first, end int) error { return w.Down(ctx, &s, first, end, c.layer) })
+	begin()
+	stage(func(first, end int) error { return w.Down(ctx, &s, first, end, c.layer) })
 	p.down = states()
 	return p
 }
 
-// rows calls f for each row of a text.
-func (w *Workspace) rows(f func(b, r int)) {
-	for b, t := range w.blocks {
+// rows calls f for each row of a text in some blocks.
+func (w *Workspace) rows(first, end int, f func(b, r int)) {
+	for b := first; b < end; b++ {
+		t := w.blocks[b]
 		for r := range min(blockRows, w.texts[t.text].tokens-int(t.index)*blockRows) {
 			f(b, r)
 		}
@@ -218,6 +216,39 @@ func bits(v []float32) []uint32 {
 	return unsafe.Slice((*uint32)(unsafe.Pointer(unsafe.SliceData(v))), len(v))
 }
 
+// check compares each variant of the products with plain Go.
+func (c *productCase) check(t *testing.T) {
+	t.Helper()
+	restore := cpu.Use(cpu.Generic, 0)
+	want := c.run(t, nil)
+	restore()
+	eachFast(t, func(t *testing.T, change func(w *Workspace)) {
+		got := c.run(t, change)
+		if d := got.differ(&want); d != "" {
+			t.Errorf("%+v, %d tokens: %s", c.shape, c.tokens, d)
+		}
+		// Levels with the layouts of plain Go touch what it touches, and nothing else.
+		if len(got.memory) == len(want.memory) && !slices.Equal(got.memory, want.memory) {
+			t.Errorf("%+v, %d tokens: memory differs at %d", c.shape, c.tokens, differAt(got.memory, want.memory))
+		}
+	})
+}
+
+// eachFast runs f for each level that has code of its own; change brings a workspace to a variant of it.
+func eachFast(t *testing.T, f func(t *testing.T, change func(w *Workspace))) {
+	t.Helper()
+	for _, l := range cpu.Levels() {
+		restore := cpu.Use(l, 0)
+		if own := encoderCode.Level(); own == l {
+			t.Run(l.String(), func(t *testing.T) { f(t, nil) })
+			if l == cpu.AVX512VNNI {
+				t.Run("without VBMI", func(t *testing.T) { f(t, func(w *Workspace) { w.vbmi = false }) })
+			}
+		}
+		restore()
+	}
+}
+
 var productShapes = []Shape{
 	{Hidden: 64, Heads: 2, Inner: 64}, {Hidden: 128, Heads: 4, Inner: 192}, {Hidden: 192, Heads: 3, Inner: 64},
 	{Hidden: 128, Heads: 2, Inner: 256}, {Hidden: 384, Heads: 12, Inner: 1536}, {Hidden: 768, Heads: 12, Inner: 192},
@@ -225,19 +256,172 @@ var productShapes = []Shape{
 
 func TestProducts(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
-	for i := range 30 {
+	for i := range 24 {
 		c := &productCase{shape: productShapes[i%len(productShapes)], seed: uint64(i)}
+		longest := 70
+		if c.shape.Hidden > 192 {
+			longest = 20
+		}
 		for range 1 + r.IntN(4) {
-			c.tokens = append(c.tokens, 1+r.IntN(70/(1+i%7)))
+			c.tokens = append(c.tokens, 1+r.IntN(longest))
 		}
 		c.layer = randomLayer(r, c.shape)
-		restore := cpu.Use(cpu.Generic, 0)
-		want := c.run(t)
-		restore()
-		eachLevel(t, func(t *testing.T, _ cpu.Level) {
-			got := c.run(t)
-			if d := got.differ(&want); d != "" {
-				t.Errorf("%+v, %d tokens: %s", c.shape, c.tokens, d)
+		c.check(t)
+	}
+	for tokens := 1; tokens <= 70; tokens++ {
+		s := productShapes[tokens%2]
+		(&productCase{shape: s, tokens: []int{tokens}, layer: randomLayer(r, s), seed: uint64(tokens)}).check(t)
+	}
+}
+
+// Sums that are the farthest from zero, and reals that no integer holds.
+func TestProductsExtremes(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	shape := Shape{Hidden: 64, Heads: 1, Inner: 1 << 15}
+	for i, weight := range []int8{-128, 127} {
+		l := randomLayer(r, shape)
+		for _, linear := range []*Linear{&l.QKV, &l.Out, &l.Up, &l.Down} {
+			for j := range linear.Weights {
+				linear.Weights[j] = weight
+			}
+		}
+		for j := range l.QKV.Scale {
+			l.QKV.Scale[j] *= 1e20
+		}
+		for j := range l.Up.Scale {
+			l.Up.Scale[j] *= 1e20
+		}
+		l.Activation.Shift = 0
+		c := &productCase{shape: shape, tokens: []int{9, 11}, layer: l, greatest: true, seed: uint64(i)}
+		c.check(t)
+	}
+}
+
+// Plain Go gives what the stages say that they give.
+func TestProductsDefinition(t *testing.T) {
+	defer cpu.Use(cpu.Generic, 0)()
+	r := rand.New(rand.NewPCG(7, 8))
+	s := productShapes[1]
+	c := &productCase{shape: s, tokens: []int{5, 17}, layer: randomLayer(r, s), seed: 1}
+	got := c.run(t, nil)
+	var w Workspace
+	var scratch Scratch
+	c.begin(&w, &scratch)
+	l, h, n := c.layer, s.Hidden, s.Inner
+	real := func(m *Linear, j int, k int, scale, low float32, input func(i int) uint8) float32 {
+		var sum int32
+		for i := range k {
+			sum += int32(input(i)) * int32(m.Weights[j/16*16*k+i/4*64+j%16*4+i%4])
+		}
+		y := m.Bias[j]
+		if m.Offset != nil {
+			y = fma.F32(low, m.Offset[j], y)
+		}
+		return fma.F32(scale, float32(sum)*m.Scale[j], y)
+	}
+	var want productResults
+	w.rows(0, w.Blocks(), func(b, r int) {
+		row := b*blockRows + r
+		activation := func(i int) uint8 { return w.activations[bytesAt(h, b, r, i)] }
+		project := func(j int) int32 { return toInt(real(&l.QKV, j, h, w.rowScale[row], w.rowLow[row], activation)) }
+		for j := range h {
+			want.queries = append(want.queries, uint8(min(max(project(j), 0), 255)))
+			want.keys = append(want.keys, int8(min(max(project(h+j), -128), 127)))
+			want.values = append(want.values, int8(min(max(project(2*h+j), -128), 127)))
+			state := w.state[w.stateAt(b, r, j)]
+			want.out = append(want.out, state+real(&l.Out, j, h, scratch.contextScale[row], scratch.contextLow[row],
+				func(i int) uint8 { return scratch.contextBytes[bytesAt(h, b, r, i)] }))
+			want.down = append(want.down, state+real(&l.Down, j, n, scratch.innerScale[row], 0,
+				func(i int) uint8 { return scratch.innerBytes(n, b)[bytesAt(n, 0, r, i)] }))
+		}
+		var most int16
+		for j := range n {
+			x := toInt(real(&l.Up, j, h, w.rowScale[row], w.rowLow[row], activation))
+			x = min(max(x, math.MinInt16), math.MaxInt16)
+			y := max(x, 0) + int32(l.Activation.Table[min(max(x, -x)>>l.Activation.Shift, 127)])
+			want.inner = append(want.inner, int16(min(y, math.MaxInt16)))
+			most = max(most, int16(min(y, math.MaxInt16)))
+		}
+		want.most = append(want.most, most)
+	})
+	if d := got.differ(&want); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestProductsAllocateNothing(t *testing.T) {
+	s := productShapes[1]
+	c := &productCase{shape: s, tokens: []int{70, 3}, layer: randomLayer(rand.New(rand.NewPCG(1, 1)), s)}
+	eachFast(t, func(t *testing.T, change func(w *Workspace)) {
+		var w Workspace
+		var scratch Scratch
+		c.begin(&w, &scratch)
+		if change != nil {
+			change(&w)
+		}
+		ctx := t.Context()
+		stages := func() {
+			for _, err := range []error{w.Project(ctx, 0, w.Blocks(), c.layer), w.Out(ctx, &scratch, 0, 8, c.layer),
+				w.Up(ctx, &scratch, 0, 8, c.layer), w.Down(ctx, &scratch, 0, 8, c.layer)} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if n := testing.AllocsPerRun(5, stages); n != 0 {
+			t.Errorf("%v allocations", n)
+		}
+	})
+}
+
+// asked is a context that is cancelled when it has been asked so many times.
+type asked struct {
+	context.Context
+	times, until int
+}
+
+func (a *asked) Err() error {
+	if a.times++; a.times > a.until {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Every stage asks its context often enough, and stops when it is told so.
+func TestProductsCancelled(t *testing.T) {
+	const often = 16 << 20 // multiplications, which take 50 us
+	s := Shape{Hidden: 384, Heads: 6, Inner: 1536}
+	c := &productCase{shape: s, tokens: []int{30, 34}, layer: randomLayer(rand.New(rand.NewPCG(1, 2)), s)}
+	for _, l := range cpu.Levels() {
+		t.Run(l.String(), func(t *testing.T) {
+			defer cpu.Use(l, 0)()
+			var w Workspace
+			var scratch Scratch
+			c.begin(&w, &scratch)
+			n := w.Blocks()
+			for _, stage := range []struct {
+				name string
+				work int
+				run  func(ctx context.Context) error
+			}{
+				{"Project", 3 * s.Hidden * s.Hidden, func(ctx context.Context) error { return w.Project(ctx, 0, n, c.layer) }},
+				{"Out", s.Hidden * s.Hidden, func(ctx context.Context) error { return w.Out(ctx, &scratch, 0, SuperBlock, c.layer) }},
+				{"Up", s.Hidden * s.Inner, func(ctx context.Context) error { return w.Up(ctx, &scratch, 0, SuperBlock, c.layer) }},
+				{"Down", s.Hidden * s.Inner, func(ctx context.Context) error { return w.Down(ctx, &scratch, 0, SuperBlock, c.layer) }},
+			} {
+				ctx := &asked{Context: t.Context(), until: math.MaxInt}
+				if err := stage.run(ctx); err != nil || ctx.times < 1+stage.work*64/often {
+					t.Errorf("%s: %v, asked %d times", stage.name, err, ctx.times)
+				}
+				for until := range ctx.times {
+					stopped := &asked{Context: t.Context(), until: until}
+					if err := stage.run(stopped); err != context.Canceled || stopped.times != until+1 {
+						t.Errorf("%s, cancelled after %d questions: %v, asked %d times", stage.name, until, err, stopped.times)
+					}
+					if until == 3 { // plain Go asks very often
+						break
+					}
+				}
 			}
 		})
 	}

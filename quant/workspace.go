@@ -35,6 +35,7 @@ const keyBlock = 16
 type Workspace struct {
 	shape  Shape
 	level  cpu.Level
+	vbmi   bool // whether the level may use cpu.VBMI
 	texts  []text
 	blocks []block
 	keys16 int // key blocks of all texts
@@ -73,6 +74,7 @@ type block struct {
 func (w *Workspace) Begin(shape Shape, tokens []int) {
 	w.shape = shape
 	w.level = encoderCode.Level()
+	w.vbmi = encoderCode.Variant().Needs&cpu.VBMI != 0
 	w.texts, w.blocks, w.keys16 = w.texts[:0], w.blocks[:0], 0
 	for i, n := range tokens {
 		w.texts = append(w.texts, text{tokens: n, firstBlock: len(w.blocks), firstKeys: w.keys16})
