@@ -116,3 +116,18 @@ func folderName(dir string) string {
 	}
 	return path.Base(absolute)
 }
+
+// cardLicence finds the licence in the lines between the first two "---" of a model card.
+func cardLicence(text string) string {
+	head, ok := strings.CutPrefix(text, "---\n")
+	if !ok {
+		return ""
+	}
+	head, _, _ = strings.Cut(head, "\n---")
+	for line := range strings.Lines(head) {
+		if name, ok := strings.CutPrefix(line, "license:"); ok {
+			return strings.Trim(strings.TrimSpace(name), `"'`)
+		}
+	}
+	return ""
+}

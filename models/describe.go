@@ -20,6 +20,12 @@ type Description struct {
 	MinCosine   float64 `json:"min_cosine,omitempty"`
 	MeanCosine  float64 `json:"mean_cosine,omitempty"`
 	FloatLayers []int   `json:"float_layers,omitempty"`
+	// Of a packed file: what was packed, under which licence, and how many texts have their vectors in it.
+	SourceFile   string `json:"source_file,omitempty"`
+	SourceSHA256 string `json:"source_sha256,omitempty"`
+	Licence      string `json:"licence,omitempty"`
+	Recipe       string `json:"recipe,omitempty"`
+	Golden       int    `json:"golden,omitempty"`
 
 	Query      string        `json:"query_prompt,omitempty"`
 	Document   string        `json:"document_prompt,omitempty"`
@@ -43,6 +49,8 @@ func (m *Model) Describe() Description {
 		Dimensions: slices.Clone(m.card.dims),
 		Space:      m.Space(),
 	}
+	p := &m.packed
+	d.SourceFile, d.SourceSHA256, d.Licence, d.Recipe, d.Golden = p.SourceFile, p.SourceSHA256, p.Licence, p.Recipe, len(p.Golden)
 	if e, ok := m.encoder.(*bertEncoder); ok {
 		d.Hidden = e.config.HiddenSize
 		if e.int8 != nil {

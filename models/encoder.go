@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"github.com/maida-ai/gomai/models/bert"
 	"github.com/maida-ai/gomai/models/static"
@@ -65,7 +66,9 @@ type bertEncoder struct {
 	int8   *bert.Int8    // nil in float32
 	floats *bert.Encoder // nil in int8
 	head   head
+	graph  *pooled      // where the head is that of an ONNX graph
 	run    types.Runner // of int8
+	cached io.Closer    // the file of the cache in which int8 lies, or nil
 }
 
 func (e *bertEncoder) dim() int       { return e.head.dim() }

@@ -32,6 +32,7 @@ type Model struct {
 	gate      *gate
 	free      *scratches
 	batcher   *batcher // nil for models that do not batch
+	packed    manifest // of a packed file; zero otherwise
 }
 
 var _ types.TokenEmbedder = (*Model)(nil)
@@ -178,8 +179,11 @@ func (m *Model) EmbedIDsInto(ctx context.Context, ids []int32, dst []float32) er
 }
 
 // Warm computes one text of the model's maximum length, so that weights are in memory and buffers
-// have their size before the first real call.
+// have their size before the first real call. Before, it does what CheckGolden does.
 func (m *Model) Warm(ctx context.Context) error {
+	if err := m.CheckGolden(ctx); err != nil {
+		return err
+	}
 	ids := make([]int32, cmp.Or(m.defaults.maxTokens, 512))
 	return m.EmbedIDsInto(ctx, ids, make([]float32, m.Dim()))
 }

@@ -1,10 +1,12 @@
 package models
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -43,17 +45,56 @@ func Open(path string, opts ...Option) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	if file != "" {
+		f, err := packedFolder(path)
+		if err != nil {
+			return nil, err
+		}
+		if f != nil {
+			return f.open(opts)
+		}
+	}
+	return diskFolder(dir, file).open(opts)
+}
+
+func diskFolder(dir, file string) *folder {
 	display := func(name string) string { return filepath.Join(dir, filepath.FromSlash(name)) }
-	f := &folder{
+	return &folder{
 		fsys:    os.DirFS(dir),
 		dir:     ".",
 		name:    folderName(dir),
 		file:    file,
+		disk:    true,
 		display: display,
 		weights: func(name string) (*safetensors.File, error) { return safetensors.Open(display(name)) },
 		graph:   func(name string) (*onnx.Model, error) { return onnx.Open(display(name)) },
 	}
-	return f.open(opts)
+}
+
+// packedFolder is the folder in a packed file, nil if the file is no packed one.
+func packedFolder(path string) (*folder, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, modelfile.Wrap(path, err)
+	}
+	defer file.Close()
+	head := make([]byte, 16)
+	if n, _ := io.ReadFull(file, head); !safetensors.Sniff(head[:n]) {
+		return nil, nil
+	}
+	packed, err := safetensors.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if !isPacked(packed) {
+		return nil, packed.Close()
+	}
+	return &folder{
+		fsys:    packedFiles{packed},
+		dir:     ".",
+		packed:  packed,
+		display: func(name string) string { return path + "/" + name },
+	}, nil
 }
 
 // OpenTokenizer opens the tokeniser of the model at path, as Open finds it, and no weights.
@@ -124,12 +165,20 @@ func (f *folder) open(opts []Option) (_ *Model, err error) {
 	if err != nil {
 		return nil, err
 	}
+	f.weightsName = weights.name
 	defer func() {
 		if err != nil {
 			weights.Close()
 		}
 	}()
-	m := &Model{gate: newGate(weights.Close), free: newScratches()}
+	m := &Model{free: newScratches()}
+	m.gate = newGate(func() error {
+		err := weights.Close()
+		if e, ok := m.encoder.(*bertEncoder); ok && e.cached != nil {
+			err = errors.Join(err, e.cached.Close())
+		}
+		return err
+	})
 	if m.tokenizer, opts, err = f.openTokenizer(parts.transformer, opts); err != nil {
 		return nil, err
 	}
@@ -141,6 +190,8 @@ func (f *folder) open(opts []Option) (_ *Model, err error) {
 		return nil, modelfile.Errorf(weights.Name(), static.TensorRows, "tensor missing, a table has its rows in it")
 	}
 	switch prompted := m.prompts != [3]string{}; {
+	case f.packed != nil:
+		m.encoder, m.defaults.maxTokens, m.packed, err = f.openPacked(parts, m.tokenizer, prompted, opts)
 	case weights.graph != nil:
 		m.encoder, m.defaults.maxTokens, err = f.openGraph(parts, weights.graph, m.tokenizer, prompted, opts)
 	case isStatic(weights.tensors):
@@ -163,6 +214,11 @@ func (f *folder) open(opts []Option) (_ *Model, err error) {
 		m.batcher = newBatcher(m.encoder, m.gate, m.free)
 	}
 	m.nameSpaces()
+	if texts := m.packed.Golden; len(texts) > 0 {
+		if err := m.checkGolden(context.Background(), texts[:1]); err != nil {
+			return nil, err
+		}
+	}
 	return m, nil
 }
 
@@ -245,7 +301,31 @@ func (f *folder) openBERT(parts modules, weights *safetensors.File, t *tokenizer
 	if err != nil {
 		return nil, 0, err
 	}
-	return e, limit, e.load(bert.Tensors(weights), t, opts)
+	return e, limit, e.load(bert.Tensors(weights), t, f.disk, opts)
+}
+
+// openPacked makes the encoder of a packed file and the length to which its texts are cut.
+func (f *folder) openPacked(parts modules, t *tokenizer.Tokenizer, prompted bool, opts []Option) (encoder, int, manifest, error) {
+	q, man, err := loadPacked(f.packed)
+	if err != nil {
+		return nil, 0, man, err
+	}
+	e := &bertEncoder{config: q.Config(), int8: q, graph: man.Graph}
+	if e.head, err = f.readHead(parts, e.config.HiddenSize, prompted); err != nil {
+		return nil, 0, man, err
+	}
+	if g := man.Graph; g != nil {
+		if err := f.poolInGraph(&e.head, f.packed.Name(), g); err != nil {
+			return nil, 0, man, err
+		}
+	}
+	for _, o := range opts {
+		if o.Kind == types.OptionSpread {
+			e.run, _ = o.Any.(types.Runner)
+		}
+	}
+	limit, err := f.maxTokens(parts.transformer, e.config.Positions, t)
+	return e, limit, man, err
 }
 
 // nameSpaces makes the SpaceIDs of float32 vectors of all dimensions: words for people, and a hash over

@@ -201,7 +201,7 @@ func (m *Model) apply(s settings, opts []Option) (settings, error) {
 			s.queueLimit = int(o.Value)
 		case types.OptionTokenizer:
 			return s, &OptionError{"TokenizerFile", "a model keeps the tokeniser that it was opened with"}
-		case types.OptionCalibration, types.OptionSpread: // read by Open
+		case types.OptionCalibration, types.OptionSpread, types.OptionProgress, types.OptionLicence, types.OptionCache: // read by Open
 		default:
 			return s, &OptionError{"Option", fmt.Sprintf("unknown kind %d", o.Kind)}
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/maida-ai/gomai/models/bert"
+	"github.com/maida-ai/gomai/models/safetensors"
 	"github.com/maida-ai/gomai/models/tokenizer"
 	"github.com/maida-ai/gomai/types"
 )
@@ -39,8 +40,12 @@ func calibrationTexts() (texts []string) {
 
 // load makes e compute what the options of Open ask for: in int8 if that is possible and good enough, unless
 // they say float32.
-func (e *bertEncoder) load(s bert.Source, t *tokenizer.Tokenizer, opts []Option) error {
-	precision, texts := Auto, []string(nil)
+func (e *bertEncoder) load(s bert.Source, t *tokenizer.Tokenizer, disk bool, opts []Option) error {
+	precision, texts, cache := Auto, []string(nil), ""
+	if disk {
+		cache = defaultCache()
+	}
+	var progress func(stage string, done, total int)
 	var logger *slog.Logger
 	for _, o := range opts {
 		switch o.Kind {
@@ -50,13 +55,26 @@ func (e *bertEncoder) load(s bert.Source, t *tokenizer.Tokenizer, opts []Option)
 			texts, _ = o.Any.([]string)
 		case types.OptionSpread:
 			e.run, _ = o.Any.(types.Runner)
+		case types.OptionCache:
+			cache, _ = o.Any.(string)
+		case types.OptionProgress:
+			progress, _ = o.Any.(func(stage string, done, total int))
 		case types.OptionLogger:
 			logger, _ = o.Any.(*slog.Logger)
 		}
 	}
 	var err error
 	if precision == Auto || precision == Int8 {
-		e.int8, err = e.quantize(s, t, texts)
+		if texts == nil {
+			texts = calibrationTexts()
+		}
+		var file *safetensors.File
+		e.int8, file, err = e.packOnce(s, cache, strings.Join(texts, "\x00"), func() (*bert.Int8, error) {
+			return e.quantize(s, t, texts, progress)
+		})
+		if file != nil {
+			e.cached = file
+		}
 		var unfit *bert.Unfit
 		if !errors.As(err, &unfit) {
 			if err == nil && logger != nil {
@@ -78,11 +96,11 @@ func (e *bertEncoder) load(s bert.Source, t *tokenizer.Tokenizer, opts []Option)
 }
 
 // quantize makes the int8 form of the encoder.
-func (e *bertEncoder) quantize(s bert.Source, t *tokenizer.Tokenizer, texts []string) (*bert.Int8, error) {
-	if texts == nil {
-		texts = calibrationTexts()
-	}
+func (e *bertEncoder) quantize(s bert.Source, t *tokenizer.Tokenizer, texts []string, progress func(string, int, int)) (*bert.Int8, error) {
 	var c bert.Calibration
+	if progress != nil {
+		c.Progress = func(done, total int) { progress("packing layers", done, total) }
+	}
 	work := new(scratch)
 	vector := make([]float32, e.dim())
 	c.Vector = func(hidden []float32) ([]float32, error) { return vector, e.finish(hidden, vector, work) }

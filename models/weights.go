@@ -14,8 +14,9 @@ import (
 	"github.com/maida-ai/gomai/models/tokenizer"
 )
 
-// weights are an open file of weights: one of the two.
+// weights are an open file of weights: one of the two, also for a packed file.
 type weights struct {
+	name    string // in the folder's file system
 	tensors *safetensors.File
 	graph   *onnx.Model
 }
@@ -49,6 +50,9 @@ var weightsNames = func() []string {
 
 // findWeights opens the weights in dir: the file that was named, or the first of weightsNames.
 func (f *folder) findWeights(dir string) (weights, error) {
+	if f.packed != nil {
+		return weights{tensors: f.packed}, nil
+	}
 	names := weightsNames
 	if f.file != "" {
 		names = []string{f.file}
@@ -78,6 +82,7 @@ func (f *folder) findWeights(dir string) (weights, error) {
 
 // openWeights opens a file as what its content says.
 func (f *folder) openWeights(name string) (w weights, err error) {
+	w.name = name
 	head, err := f.beginning(name)
 	if err != nil {
 		return w, f.renamed(err)
@@ -127,7 +132,8 @@ func (f *folder) openGraph(parts modules, graph *onnx.Model, t *tokenizer.Tokeni
 		return nil, 0, err
 	}
 	if p := graph.Pooling(); p != "" {
-		if err := f.poolInGraph(&e.head, graph); err != nil {
+		e.graph = &pooled{Pooling: string(p), Normalize: graph.Normalize()}
+		if err := f.poolInGraph(&e.head, graph.Name(), e.graph); err != nil {
 			return nil, 0, err
 		}
 	}
@@ -135,7 +141,7 @@ func (f *folder) openGraph(parts modules, graph *onnx.Model, t *tokenizer.Tokeni
 	if err != nil {
 		return nil, 0, err
 	}
-	if err := e.load(graph, t, opts); err != nil {
+	if err := e.load(graph, t, f.disk, opts); err != nil {
 		return nil, 0, err
 	}
 	if !graph.Lent() {
@@ -146,12 +152,12 @@ func (f *folder) openGraph(parts modules, graph *onnx.Model, t *tokenizer.Tokeni
 
 // poolInGraph puts what the graph does with the hidden states in the place of what the modules say, which
 // is the same in other words, or nothing.
-func (f *folder) poolInGraph(h *head, graph *onnx.Model) error {
+func (f *folder) poolInGraph(h *head, name string, graph *pooled) error {
 	if slices.ContainsFunc(h.stages, func(s stage) bool { return s.weight != nil }) {
-		return modelfile.Errorf(graph.Name(), "", "the graph pools, and %s has a Dense module: expected the hidden states of the tokens as the only output", f.display(path.Join(f.dir, modulesFile)))
+		return modelfile.Errorf(name, "", "the graph pools, and %s has a Dense module: expected the hidden states of the tokens as the only output", f.display(path.Join(f.dir, modulesFile)))
 	}
-	normalize := len(h.stages) > 0 || graph.Normalize()
-	*h = head{pools: []pooling{pooling(graph.Pooling())}, width: h.width / len(h.pools)}
+	normalize := len(h.stages) > 0 || graph.Normalize
+	*h = head{pools: []pooling{pooling(graph.Pooling)}, width: h.width / len(h.pools)}
 	if normalize {
 		h.stages = []stage{{in: h.width, out: h.width}}
 	}

@@ -95,6 +95,9 @@ const (
 	OptionTokenizer
 	OptionCalibration
 	OptionSpread
+	OptionProgress
+	OptionLicence
+	OptionCache
 )
 
 // Embedder turns text into vectors. Implementations are safe for concurrent use.

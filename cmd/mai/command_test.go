@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
+		// What is packed is kept here, not in the user's cache.
+		os.Setenv("GOMAI_TESTDATA", testmodel.Dir())
+		os.Setenv("XDG_CACHE_HOME", filepath.Join(dir, "cache"))
 		mai = filepath.Join(dir, "mai")
 		if runtime.GOOS == "windows" {
 			mai += ".exe"

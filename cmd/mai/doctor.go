@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,6 +26,7 @@ type doctorRecord struct {
 	Features   []featureFacts   `json:"features"`
 	Primitives []primitiveFacts `json:"primitives"`
 	Host       hostFacts        `json:"host"`
+	Model      *modelFacts      `json:"model,omitempty"`
 }
 
 // cpuFacts describe the processor. A nil number is unknown, and so is the string "unknown".
@@ -73,7 +76,8 @@ type betterFacts struct {
 }
 
 func newDoctor() *cobra.Command {
-	return &cobra.Command{
+	var model modelFlag
+	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Show what this machine can run, what runs, and why nothing better does",
 		Long: `Show what this machine can run, what runs, and why nothing better does.
@@ -85,6 +89,9 @@ level: MAI_CPU=avx2 runs nothing above avx2, MAI_CPU=generic runs plain Go. The 
 are what the machine has, whatever MAI_CPU says. A matrix product that ends with an epilogue
 (GemmU8I8F32 and the like) is no primitive of its own: it stands under GemmU8I8 and Epilogue.
 
+With --model the texts that the packer put into a packed model are embedded, and their vectors
+compared with the packer's: 'mai doctor' fails if they are not the same.
+
 With --json a fact that is unknown is null or "unknown", and a limit of 0 is none.`,
 		Example: "  mai doctor",
 		Args:    cobra.NoArgs,
@@ -93,12 +100,41 @@ With --json a fact that is unknown is null or "unknown", and a limit of 0 is non
 			if err != nil {
 				return err
 			}
-			if wantsJSON(cmd) {
-				return outputError(json.NewEncoder(cmd.OutOrStdout()).Encode(r))
+			var wrong error
+			if model.path != "" {
+				if r.Model, wrong = examineModel(cmd.Context(), &model); r.Model == nil {
+					return wrong
+				}
 			}
-			return outputError(r.print(cmd.OutOrStdout()))
+			if wantsJSON(cmd) {
+				return errors.Join(outputError(json.NewEncoder(cmd.OutOrStdout()).Encode(r)), wrong)
+			}
+			return errors.Join(outputError(r.print(cmd.OutOrStdout())), wrong)
 		},
 	}
+	model.flags(cmd)
+	return cmd
+}
+
+// modelFacts say whether a packed model computes here what it did where it was packed.
+type modelFacts struct {
+	Path      string `json:"path"`
+	Kind      string `json:"kind"`
+	Precision string `json:"precision"`
+	Golden    int    `json:"golden"` // texts with vectors in the file
+	Same      bool   `json:"same"`   // all of them are what the packer got, or there is none
+}
+
+// examineModel opens the model and embeds its golden texts. The facts are nil if it cannot be opened.
+func examineModel(ctx context.Context, flag *modelFlag) (*modelFacts, error) {
+	m, err := flag.open()
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	d := m.Describe()
+	err = m.CheckGolden(ctx)
+	return &modelFacts{Path: flag.path, Kind: d.Kind, Precision: d.Precision, Golden: d.Golden, Same: err == nil}, err
 }
 
 // examine finds out everything that doctor tells.
@@ -218,6 +254,16 @@ func (r *doctorRecord) print(w io.Writer) error {
 	fmt.Fprintf(t, "\nprimitive\truns at\tbetter, but not used\n")
 	for _, p := range r.Primitives {
 		fmt.Fprintf(t, "%s\t%s\t%s\n", p.Name, p, betterColumn(p.Better))
+	}
+	if m := r.Model; m != nil {
+		state := fmt.Sprintf("%d texts have the packer's vectors", m.Golden)
+		switch {
+		case m.Golden == 0:
+			state = "not a packed file, so there are no vectors to compare with"
+		case !m.Same:
+			state = "other vectors than the packer's"
+		}
+		fmt.Fprintf(t, "\nmodel\t%s\n%s, %s\t%s\n", oneField(m.Path), m.Kind, m.Precision, state)
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -19,6 +19,7 @@ func TestExamples(t *testing.T) {
 	if err := os.CopyFS(filepath.Join(dir, "all-MiniLM-L6-v2"), os.DirFS(tiny)); err != nil {
 		t.Fatal(err)
 	}
+	packable(t, filepath.Join(dir, "all-MiniLM-L6-v2"))
 	bin := filepath.Dir(mai)
 	root := newRoot(new(bool))
 	root.InitDefaultHelpCmd()

@@ -20,7 +20,7 @@ type modelFlag struct {
 
 func (m *modelFlag) flags(cmd *cobra.Command) {
 	m.cmd = cmd
-	cmd.Flags().StringVar(&m.path, "model", "", "use the model in `FOLDER`, or a .safetensors or .onnx file, instead of the built-in one")
+	cmd.Flags().StringVar(&m.path, "model", "", "use the model in `FOLDER`, or a .gomai, .safetensors or .onnx file, instead of the built-in one")
 	cmd.Flags().StringVar(&m.tokenizer, "tokenizer", "", "take the model's tokeniser from `FILE`, a tokenizer.json or vocab.txt")
 }
 
@@ -31,7 +31,9 @@ func (m *modelFlag) open(opts ...models.Option) (*models.Model, error) {
 	if m.tokenizer != "" {
 		opts = append(opts, models.TokenizerFile(m.tokenizer))
 	}
-	return openModel(m.path, opts...)
+	bars := &stages{w: m.cmd.ErrOrStderr()}
+	defer bars.finish()
+	return openModel(m.path, append(opts, models.Progress(bars.set))...)
 }
 
 // openModel opens the model at path, the built-in one if that is "".

@@ -66,3 +66,17 @@ func Slow(t testing.TB) {
 		t.Skip("a slow gate: runs once, in the plain build")
 	}
 }
+
+// Main runs the tests of a package that opens models, with a cache of packed ones of their own: what other
+// code has packed is not what these tests are about. It belongs in TestMain.
+func Main(m *testing.M) {
+	os.Setenv("GOMAI_TESTDATA", Dir())
+	cache, err := os.MkdirTemp("", "gomai-cache")
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv("XDG_CACHE_HOME", cache)
+	code := m.Run()
+	os.RemoveAll(cache)
+	os.Exit(code)
+}

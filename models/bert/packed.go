@@ -1,9 +1,7 @@
 package bert
 
 import (
-	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"math"
 	"unsafe"
 
@@ -21,32 +19,39 @@ func (e *Int8) Tensors() []safetensors.Tensor {
 	return a.tensors
 }
 
-// LoadInt8 makes an Int8 of the tensors of another one, which are used where they lie: f must stay open as
-// long as the encoder is used. That their bytes are those that were written is the caller's business; they
-// are only checked so far as nothing they hold can make Forward fail but by numbers that are not finite.
+// LoadInt8 makes an Int8 of the tensors of another one, with its Sum and Quality. They are used where they
+// lie: f must stay open as long as the encoder is used. That their bytes are those that were written is the
+// caller's business; they are only checked so far as nothing they hold can make Forward fail but by numbers
+// that are not finite.
 //
 // Errors: *modelfile.Error with the tensor that is missing, of a wrong size or impossible.
-func LoadInt8(c Config, f *safetensors.File) (*Int8, error) {
+func LoadInt8(c Config, f *safetensors.File, sum [32]byte, q Quality) (*Int8, error) {
 	e := newInt8(c)
-	if !e.shape.Fits() {
-		return nil, modelfile.Errorf(f.Name(), "config", "int8 layers of %d states, %d heads and %d inner states are not supported", c.HiddenSize, c.Heads, c.IntermediateSize)
+	e.sum, e.quality = sum, q
+	if !e.shape.Fits() || len(q.Floats) != c.Layers || activations[c.Activation] == nil {
+		return nil, modelfile.Errorf(f.Name(), "", "impossible: %d of %d layers with %d states, %d heads, %d inner states and %q", len(q.Floats), c.Layers, c.HiddenSize, c.Heads, c.IntermediateSize, c.Activation)
 	}
-	for range c.Layers {
-		e.layers = append(e.layers, new(quant.Layer))
+	for i := range c.Layers {
+		if q.Floats[i] {
+			e.layers = append(e.layers, nil)
+			e.floatLayers(activations[c.Activation], newWorkspaces())
+		} else {
+			e.layers = append(e.layers, new(quant.Layer))
+		}
 	}
 	a := arrays{file: f}
 	a.encoder(e)
-	if a.err != nil {
-		return nil, a.err
+	return e, a.err
+}
+
+// SourceSum identifies the weights in s: it is the Sum of the encoder that Load would make of them.
+func SourceSum(c Config, s Source) ([32]byte, error) {
+	l := loader{source: s}
+	l.embeddings(c)
+	for i := 0; i < c.Layers && l.err == nil; i++ {
+		l.layer(&c, i)
 	}
-	for i, l := range e.layers {
-		for _, step := range l.ScoreStep {
-			if step <= 128 || step > math.MaxInt16 {
-				return nil, modelfile.Errorf(f.Name(), layerName(i, "score_step"), "the step %d is impossible", step)
-			}
-		}
-	}
-	return e, nil
+	return l.sum(&c), l.err
 }
 
 // arrays goes over the arrays of an encoder, to write them or to read them: what a file holds is said once.
@@ -62,10 +67,42 @@ func (a *arrays) encoder(e *Int8) {
 	h := e.shape.Hidden
 	array(a, "embedding.words", safetensors.F16, &e.words, e.config.VocabSize*h)
 	array(a, "embedding.positions", safetensors.F32, &e.positions, e.config.Positions*h)
-	a.norm("embedding.norm", &e.norm, h, true)
+	a.norm("embedding.norm", &e.norm, h, !e.quality.Floats[0])
 	for i, l := range e.layers {
-		a.layer(func(part string) string { return layerName(i, part) }, l, e.shape, i+1 < len(e.layers))
+		name := func(part string) string { return layerName(i, part) }
+		more := i+1 < len(e.layers) && !e.quality.Floats[i+1]
+		if l != nil {
+			a.layer(name, l, e.shape, more)
+		} else {
+			a.floats(name, &e.floats.encoder.layers[i], &e.config)
+			if more {
+				array(a, name("smooth"), safetensors.F32, &e.floats.smooth[i], h)
+			}
+		}
 	}
+}
+
+// floats goes over a layer in float32.
+func (a *arrays) floats(name func(part string) string, l *layer, c *Config) {
+	h := c.HiddenSize
+	linear := func(part string, l *linear, n, k int) {
+		l.weight.n, l.weight.k = n, k
+		array(a, name(part+".weights"), safetensors.F32, &l.weight.w, simd.PackedF32Size(n, k))
+		array(a, name(part+".bias"), safetensors.F32, &l.bias, n)
+	}
+	norm := func(part string, n *norm) {
+		n.epsilon = c.Epsilon
+		array(a, name(part+".gain"), safetensors.F32, &n.weight, h)
+		array(a, name(part+".bias"), safetensors.F32, &n.bias, h)
+	}
+	linear("query", &l.query, h, h)
+	linear("key", &l.key, h, h)
+	linear("value", &l.value, h, h)
+	linear("out", &l.out, h, h)
+	norm("attention_norm", &l.attentionNorm)
+	linear("up", &l.up, c.IntermediateSize, h)
+	linear("down", &l.down, h, c.IntermediateSize)
+	norm("output_norm", &l.outputNorm)
 }
 
 func (a *arrays) layer(name func(part string) string, l *quant.Layer, s quant.Shape, more bool) {
@@ -90,6 +127,11 @@ func (a *arrays) layer(name func(part string) string, l *quant.Layer, s quant.Sh
 	l.Sink, l.Activation.Shift, l.Activation.Zero = quant.Sink(small[0]), small[1], small[2]
 	if l.Sink > quant.Last || l.Activation.Shift > 5 {
 		a.err = modelfile.Errorf(a.file.Name(), name("settings"), "impossible settings %v", small)
+	}
+	for _, step := range l.ScoreStep {
+		if step <= 128 || step > math.MaxInt16 {
+			a.err = modelfile.Errorf(a.file.Name(), name("score_step"), "impossible step %d", step)
+		}
 	}
 }
 
@@ -145,15 +187,4 @@ func array[T uint8 | int8 | uint16 | simd.Float16 | float32](a *arrays, name str
 	default:
 		*v = unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(t.Data))), padded)[:n:n]
 	}
-}
-
-// checksum names the content of tensors: what they are called and a CRC-32C of each.
-func checksum(tensors []safetensors.Tensor) []byte {
-	table := crc32.MakeTable(crc32.Castagnoli)
-	var sum []byte
-	for _, t := range tensors {
-		sum = append(sum, t.Name...)
-		sum = binary.LittleEndian.AppendUint32(sum, crc32.Checksum(t.Data, table))
-	}
-	return sum
 }

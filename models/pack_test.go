@@ -1,0 +1,151 @@
+package models
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/maida-ai/gomai/internal/testmodel"
+	"github.com/maida-ai/gomai/models/modelfile"
+)
+
+// packReal packs all-MiniLM-L6-v2.
+func packReal(t *testing.T) (dir, packed string) {
+	t.Helper()
+	dir = testmodel.MiniLM(t)
+	packed = filepath.Join(t.TempDir(), "model.gomai")
+	d, err := Pack(t.Context(), dir, packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Precision != Int8.String() || d.MinCosine < 0.99 {
+		t.Fatalf("packed as %+v", d)
+	}
+	return dir, packed
+}
+
+func TestPackedModelIsTheModel(t *testing.T) {
+	dir, packed := packReal(t)
+	cache := t.TempDir()
+	var want []float32
+	var space string
+	for _, open := range []struct {
+		name string
+		path string
+		opts []Option
+	}{
+		{"in memory", dir, []Option{Precision(Int8), Cache("")}},
+		{"for the cache", dir, []Option{Cache(cache)}},
+		{"from the cache", dir, []Option{Cache(cache)}},
+		{"packed", packed, nil},
+	} {
+		began := time.Now()
+		m, err := Open(open.path, open.opts...)
+		if err != nil {
+			t.Fatalf("%s: %v", open.name, err)
+		}
+		t.Log(open.name, time.Since(began))
+		var got []float32
+		for _, text := range []string{"", "one text", strings.Repeat("a long text ", 300)} {
+			v, err := m.Embed(t.Context(), text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, v.F32...)
+		}
+		if want == nil {
+			want, space = got, string(m.Space())
+		}
+		if !slices.Equal(got, want) || string(m.Space()) != space {
+			t.Errorf("%s: other vectors, or the space %s and not %s", open.name, m.Space(), space)
+		}
+		if err := m.Warm(t.Context()); err != nil {
+			t.Errorf("%s: %v", open.name, err)
+		}
+		if d := m.Describe(); d.MinCosine < 0.99 || d.Precision != "int8" {
+			t.Errorf("%s: %+v", open.name, d)
+		}
+		if err := m.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if entries, err := os.ReadDir(cache); err != nil || len(entries) != 1 {
+		t.Errorf("%d files in the cache, %v", len(entries), err)
+	}
+	if _, err := Open(packed, Precision(F32)); !errors.As(err, new(*OptionError)) {
+		t.Errorf("float32 of a packed model: %v", err)
+	}
+}
+
+func TestDamagedPackedFileIsRefused(t *testing.T) {
+	_, packed := packReal(t)
+	content, err := os.ReadFile(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "damaged.gomai")
+	r := rand.New(rand.NewPCG(3, 4))
+	for i := range 60 {
+		damaged := bytes.Clone(content)
+		at := r.IntN(len(damaged))
+		if i < 20 { // the header is small, and everything hangs on it
+			at = r.IntN(20_000)
+		}
+		bit := byte(1) << r.IntN(8)
+		if damaged[at] == ' ' && at > 8 && at < 40_000 {
+			continue // white space after the header's JSON
+		}
+		damaged[at] ^= bit
+		if err := os.WriteFile(path, damaged, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		m, err := Open(path)
+		var bad *modelfile.Error
+		if err == nil || !errors.As(err, &bad) {
+			t.Errorf("bit %d of byte %d flipped: %v", bit, at, err)
+		}
+		if m != nil {
+			m.Close()
+		}
+	}
+	for _, n := range []int{0, 7, 100, 20_000, len(content) / 2, len(content) - 1} {
+		if err := os.WriteFile(path, content[:n], 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(path); !errors.As(err, new(*modelfile.Error)) {
+			t.Errorf("cut to %d bytes: %v", n, err)
+		}
+	}
+}
+
+func TestWrongGoldenVectorIsFound(t *testing.T) {
+	_, packed := packReal(t)
+	m, err := Open(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	for i := range m.packed.Golden {
+		v, err := m.packed.Golden[i].vector()
+		if err != nil {
+			t.Fatal(err)
+		}
+		v[17] = -v[17]
+		kept := m.packed.Golden[i]
+		m.packed.Golden[i] = newGolden(kept.Text, v)
+		var bad *GoldenError
+		if err := m.CheckGolden(t.Context()); !errors.As(err, &bad) || bad.Text != kept.Text {
+			t.Errorf("golden vector %d changed: %v", i, err)
+		}
+		if err := m.Warm(t.Context()); !errors.As(err, &bad) {
+			t.Errorf("golden vector %d changed: Warm says %v", i, err)
+		}
+		m.packed.Golden[i] = kept
+	}
+}
