@@ -194,15 +194,15 @@ func (r *run) output() (value, error) {
 	return best, nil
 }
 
-// poolsByTanh reports whether an output is that of BERT's pooler, which was trained for another task, or
-// no float at all.
+// poolsByTanh reports whether an output that was not recognised is that of BERT's pooler, which was trained
+// for another task, or no float at all.
 func (r *run) poolsByTanh(v value, p port) bool {
 	if p.elem != 0 && p.elem != typeFloat && p.elem != typeFloat16 {
 		return true
 	}
 	for _, n := range r.g.nodes {
 		if slices.Contains(n.outputs, p.name) {
-			return n.op == "Tanh"
+			return n.op == "Tanh" || n.attributes["activation"].text == "Tanh" || p.name == "pooler_output"
 		}
 	}
 	return false

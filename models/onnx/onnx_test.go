@@ -44,6 +44,8 @@ var testModels = []struct {
 	{"fused", "gelu", "", false},
 	{"fused-float16", "gelu_new", "", false},
 	{"fused-int8", "gelu", "", false},
+	{"distilbert", "gelu", "", false},
+	{"roberta", "gelu", "", false},
 }
 
 func TestModels(t *testing.T) {
@@ -58,6 +60,9 @@ func TestModels(t *testing.T) {
 			want := bert.Config{
 				ModelType: "bert", PositionType: "absolute", VocabSize: 50, HiddenSize: 16, Layers: 2, Heads: 4,
 				IntermediateSize: 32, Activation: c.activation, Positions: 24, TokenTypes: 2, Epsilon: 1e-12,
+			}
+			if c.name == "distilbert" || c.name == "roberta" {
+				want.TokenTypes = 1
 			}
 			if m.Config() != want || m.Pooling() != c.pooling || m.Normalize() != c.normalize {
 				t.Fatalf("%+v, pooling %q, normalize %v, want %+v, %q, %v", m.Config(), m.Pooling(), m.Normalize(), want, c.pooling, c.normalize)

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers import optimizer
 from safetensors.numpy import save_file
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertModel, RobertaConfig, RobertaModel
 
 warnings.filterwarnings("ignore")
 logging.disable(logging.WARNING)
@@ -69,6 +69,17 @@ class Wrapped(torch.nn.Module):
         return h, torch.nn.functional.normalize(v, p=2, dim=1)
 
 
+class Plain(torch.nn.Module):
+    """A relative of BERT that makes its token types itself."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, ids, mask):
+        return self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+
+
 INPUTS = ["input_ids", "attention_mask", "token_type_ids"]
 OUTPUTS = {"": ["last_hidden_state"], "tanh": ["last_hidden_state", "pooler_output"]}
 
@@ -82,6 +93,13 @@ def export(model, pool, dynamo, opset):
         torch.onnx.export(Wrapped(model, pool), args, path, input_names=INPUTS, output_names=outputs, dynamo=True, dynamic_shapes=({0: b, 1: s},) * 3, external_data=False, verbose=False)
     else:
         torch.onnx.export(Wrapped(model, pool), args, path, input_names=INPUTS, output_names=outputs, dynamo=False, dynamic_axes={n: {0: "b", 1: "s"} for n in INPUTS}, opset_version=opset)
+    return slim(onnx.load(path))
+
+
+def export_plain(model):
+    path = str(temp / "export.onnx")
+    args = (torch.randint(5, VOCAB, (2, 7)), torch.tensor([[1] * 7, [1] * 5 + [0] * 2]))
+    torch.onnx.export(Plain(randomise(model)), args, path, input_names=INPUTS[:2], output_names=["last_hidden_state"], dynamo=False, dynamic_axes={n: {0: "b", 1: "s"} for n in INPUTS[:2]}, opset_version=17)
     return slim(onnx.load(path))
 
 
@@ -132,7 +150,7 @@ def write(name, model, oracle=None, output=None, location=None):
     wanted = output or source.graph.output[-1].name
     rng = np.random.default_rng(3)
     for n in LENGTHS:
-        ids = rng.integers(0, VOCAB, (1, n))
+        ids = rng.integers(2, VOCAB, (1, n))  # without the padding of RoBERTa, whose position is its own
         feed = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
         feed = {i.name: feed[i.name] for i in session.get_inputs()}
         expected[f"{name}.{n}.ids"] = ids[0].astype(np.int32)
@@ -270,6 +288,8 @@ write("fused", fused, output="last_hidden_state")
 write("fused-float16", optimise(export(bert("gelu_new"), "", False, 14), fp16=True))
 q = quantise(fused, weight_type=QuantType.QInt8, extra_options={"DefaultTensorType": TensorProto.FLOAT})
 write("fused-int8", q, floats_again(fused, q), output="last_hidden_state")
+write("distilbert", export_plain(DistilBertModel(DistilBertConfig(vocab_size=VOCAB, dim=HIDDEN, n_layers=2, n_heads=HEADS, hidden_dim=FFN, max_position_embeddings=POSITIONS))))
+write("roberta", export_plain(RobertaModel(RobertaConfig(vocab_size=VOCAB, hidden_size=HIDDEN, num_hidden_layers=2, num_attention_heads=HEADS, intermediate_size=FFN, max_position_embeddings=POSITIONS + 2, type_vocab_size=1, layer_norm_eps=1e-12, pad_token_id=1), add_pooling_layer=False)))
 save_file(expected, str(here / "expected.safetensors"))
 for p in here.iterdir():
     p.chmod(0o644)
