@@ -51,7 +51,7 @@ func multiply(a []uint8, panel []int8) (sums [blockRows][lanes]int32) {
 	// which it has borrowed 1 if that is negative.
 	var pairs [blockRows / 2][lanes]int64
 	for len(panel) > 0 {
-		x, y := (*[blockRows * 4]uint8)(a), (*[lanes * 4]int8)(panel)
+		x, y := [blockRows * 4]uint8(a), [lanes * 4]int8(panel)
 		for p := range pairs {
 			x := x[2*4*p:][:2*4]
 			x0, x1 := int64(x[0])|int64(x[4])<<32, int64(x[1])|int64(x[5])<<32
