@@ -85,9 +85,11 @@ func Logger(l *slog.Logger) Option {
 }
 
 // Batching says whether calls that are inside at the same time share the work, which is the default:
-// as many compute at once as there are processors, texts that have to wait are computed together, and
-// equal ones once. Batching(false) computes at once, beside all others. Static models always do: they
-// are quicker than a queue.
+// as many compute at once as GOMAXPROCS says, texts that have to wait are computed together, and equal
+// ones once. A call that finds a processor free computes at once. Batching(false) always does, beside
+// all others, as many as there may be. Static models do not batch: they are quicker than a queue.
+//
+// Calls that wait do so on a channel. In a testing/synctest bubble use a model that was opened there.
 func Batching(on bool) Option {
 	o := Option{Kind: types.OptionBatching}
 	if on {
