@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -21,17 +22,19 @@ const builtinName = "builtin"
 
 // modelRecord is what models prints with --json for a model.
 type modelRecord struct {
-	Model string  `json:"model"` // its folder, or "builtin"
-	Error *string `json:"error"` // why it cannot be opened
-	*models.Description
+	Model     string  `json:"model"` // its folder or file, or "builtin"
+	Error     *string `json:"error"` // why it cannot be opened
+	Kind      string  `json:"kind,omitempty"`
+	Dim       int     `json:"dim,omitempty"`
+	MaxTokens int     `json:"max_tokens,omitempty"`
 }
 
 func newModels() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "models [FOLDER]",
 		Short: "List the models there are, or show what one is",
-		Long: `List the built-in model and those in FOLDER and the folders below it, or, without FOLDER, in the
-user's cache of models. Each is opened, so what is listed without an error can be used.
+		Long: `List the built-in model and those in FOLDER and the folders below it, or, without FOLDER, the packed
+ones in the user's cache. Each is opened, so what is listed without an error can be used.
 
 'mai models show MODEL' prints all that is known of one. With --json a model is one line.`,
 		Example: "  mai models",
@@ -44,7 +47,7 @@ user's cache of models. Each is opened, so what is listed without an error can b
 			out := cmd.OutOrStdout()
 			table := tabwriter.NewWriter(out, 0, 0, 3, ' ', 0)
 			if !wantsJSON(cmd) {
-				fmt.Fprintln(table, "model\tkind\tdim\tmax tokens\tprecision")
+				fmt.Fprintln(table, "model\tkind\tdim\tmax tokens")
 			}
 			for _, path := range append([]string{builtinName}, paths...) {
 				r := describe(path)
@@ -58,7 +61,7 @@ user's cache of models. Each is opened, so what is listed without an error can b
 					fmt.Fprintf(table, "%s\t%s\n", oneField(path), oneField(*r.Error))
 					continue
 				}
-				fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%s\n", oneField(path), r.Kind, r.Dim, limit(r.MaxTokens), r.Precision)
+				fmt.Fprintf(table, "%s\t%s\t%d\t%s\n", oneField(path), r.Kind, r.Dim, limit(r.MaxTokens))
 			}
 			return outputError(table.Flush())
 		},
@@ -72,11 +75,13 @@ func newModelsShow() *cobra.Command {
 		Use:   "show MODEL",
 		Short: "Show what a model is",
 		Long: `Show what a model is: its size, limits, prompts, precision and the space of its vectors. MODEL is a
-folder, or "builtin".`,
+folder, a file, or "builtin".`,
 		Example: "  mai models show builtin",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d, err := openAndDescribe(args[0])
+			bars := &stages{w: cmd.ErrOrStderr()}
+			d, err := openAndDescribe(args[0], models.Progress(bars.set))
+			bars.finish()
 			if err != nil {
 				return err
 			}
@@ -112,9 +117,12 @@ func findModels(args []string) ([]string, error) {
 		if path == root && !d.IsDir() {
 			return &inputError{File: path, Err: fmt.Errorf("not a folder: 'mai models show %s' shows one model", path)}
 		}
-		if d.IsDir() && isModel(path) {
+		switch {
+		case d.IsDir() && isModel(path):
 			found = append(found, path)
 			return fs.SkipDir // what lies below are its modules
+		case d.Type().IsRegular() && filepath.Ext(path) == ".gomai":
+			found = append(found, path)
 		}
 		return nil
 	})
@@ -131,11 +139,11 @@ func isModel(dir string) bool {
 	return false
 }
 
-func openAndDescribe(path string) (models.Description, error) {
+func openAndDescribe(path string, opts ...models.Option) (models.Description, error) {
 	if path == builtinName {
 		path = ""
 	}
-	m, err := openModel(path)
+	m, err := openModel(path, opts...)
 	if err != nil {
 		return models.Description{}, err
 	}
@@ -143,13 +151,18 @@ func openAndDescribe(path string) (models.Description, error) {
 	return m.Describe(), nil
 }
 
+// describe opens a model in float32, if it offers that: a list shall not pack what is in it.
 func describe(path string) modelRecord {
-	d, err := openAndDescribe(path)
+	d, err := openAndDescribe(path, models.Precision(models.F32))
+	var refused *models.OptionError
+	if errors.As(err, &refused) {
+		d, err = openAndDescribe(path)
+	}
 	if err != nil {
 		text := err.Error()
 		return modelRecord{Model: path, Error: &text}
 	}
-	return modelRecord{Model: path, Description: &d}
+	return modelRecord{Model: path, Kind: d.Kind, Dim: d.Dim, MaxTokens: d.MaxTokens}
 }
 
 func limit(tokens int) string {

@@ -28,25 +28,32 @@ func TestModels(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "notes.txt"), nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
+	packed := filepath.Join(dir, "packed.gomai")
+	if err := os.WriteFile(packed, []byte("cut short"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	r := run(t, "", "models", dir, "--json")
 	r.expect(t, 0)
 	r.silent(t)
 	got := records[modelRecord](t, r)
-	if len(got) != 3 {
+	if len(got) != 4 {
 		t.Fatalf("%d models: %s", len(got), r.stdout)
 	}
 	if got[0].Model != "builtin" || got[0].Error != nil || got[0].Dim != 192 {
 		t.Errorf("the first is %+v", got[0])
 	}
-	if got[1].Model != broken || got[1].Error == nil || !strings.Contains(*got[1].Error, "config.json") || got[1].Description != nil {
+	if got[1].Model != broken || got[1].Error == nil || !strings.Contains(*got[1].Error, "config.json") || got[1].Kind != "" {
 		t.Errorf("the broken one is %+v", got[1])
 	}
 	if got[2].Model != good || got[2].Error != nil || got[2].Kind != "bert-2x32-mean-unit" {
 		t.Errorf("the good one is %+v", got[2])
 	}
+	if got[3].Model != packed || got[3].Error == nil || !strings.Contains(*got[3].Error, packed) {
+		t.Errorf("the packed one, which is damaged, is %+v", got[3])
+	}
 	table := run(t, "", "models", dir)
 	table.expect(t, 0)
-	if lines := strings.Split(strings.TrimSpace(table.stdout), "\n"); len(lines) != 4 || !strings.HasPrefix(lines[0], "model ") || !strings.Contains(lines[3], "bert-2x32-mean-unit") {
+	if lines := strings.Split(strings.TrimSpace(table.stdout), "\n"); len(lines) != 5 || !strings.HasPrefix(lines[0], "model ") || !strings.Contains(lines[3], "bert-2x32-mean-unit") {
 		t.Errorf("the table is\n%s", table.stdout)
 	}
 
