@@ -109,7 +109,7 @@ func Pack(shape Shape, f *Floats, r *Ranges) (*Layer, []float32, error) {
 	}
 	l.Down = packLinear(&f.Down, nil)
 	for j := range h {
-		l.Down.Bias[j] = float32(float64(l.Down.Bias[j]) + float64(activation.Low())*float64(l.Down.Offset[j]))
+		l.Down.Bias[j] = float32(float64(l.Down.Bias[j]) + float64(activation.Low())*float64(l.Down.Offset[j])) // the product is exact
 	}
 	l.Down.Offset = nil
 	return l, smooth, nil
@@ -117,21 +117,21 @@ func Pack(shape Shape, f *Floats, r *Ranges) (*Layer, []float32, error) {
 
 // smoothing returns what inputs are multiplied by, and weights divided by, so that both have their great
 // values at the same places as little as possible: the root of the ratio of their magnitudes, of which the
-// geometric mean is 1.
+// mean is 1. It has no logarithm, which not all processors compute alike.
 func smoothing(input, weight []float32) []float32 {
 	k := len(input)
 	magnitude := make([]float64, k)
 	for i, w := range weight {
 		magnitude[i%k] = max(magnitude[i%k], math.Abs(float64(w)))
 	}
-	logs, mean := make([]float64, k), 0.0
-	for i := range logs {
-		logs[i] = math.Log(max(magnitude[i], 1e-6)/max(float64(input[i]), 1e-3)) / 2
-		mean += logs[i] / float64(k)
+	mean := 0.0
+	for i, m := range magnitude {
+		magnitude[i] = math.Sqrt(max(m, 1e-6) / max(float64(input[i]), 1e-3))
+		mean += magnitude[i] / float64(k)
 	}
 	smooth := make([]float32, k)
-	for i := range smooth {
-		smooth[i] = float32(math.Exp(logs[i] - mean))
+	for i, m := range magnitude {
+		smooth[i] = float32(m / mean)
 	}
 	return smooth
 }
@@ -172,7 +172,7 @@ func packLinear(m *Matrix, smooth []float32) Linear {
 func (l *Linear) rescale(j int, factor, zero float64) {
 	l.Scale[j] = float32(float64(l.Scale[j]) * factor)
 	l.Offset[j] = float32(float64(l.Offset[j]) * factor)
-	l.Bias[j] = float32(float64(l.Bias[j])*factor + zero)
+	l.Bias[j] = float32(float64(float64(l.Bias[j])*factor) + zero) // the conversion keeps them from being fused
 }
 
 // headSteps returns for each head the quantum that lets its greatest magnitude fit int8.

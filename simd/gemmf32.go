@@ -4,6 +4,7 @@ import (
 	"unsafe"
 
 	"github.com/maida-ai/gomai/internal/cpu"
+	"github.com/maida-ai/gomai/internal/fma"
 )
 
 var gemmF32Code = cpu.Implement("GemmF32", cpu.Variant{Level: cpu.AVX512}, cpu.Variant{Level: cpu.AVX2})
@@ -23,10 +24,9 @@ var gemmF32Code = cpu.Implement("GemmF32", cpu.Variant{Level: cpu.AVX512}, cpu.V
 // Units:  those of a times those of w.
 // Panics: if a length is not that of the shape.
 // Cost:   no allocation; nothing may overlap dst.
-// Exact:  an element depends only on its row of a, its column of w, its bias and the level: not on m, n,
-// where it lies or what is computed beside it. Terms are added in the order of k, fused with one rounding
-// each in assembly, whose levels agree bit for bit; plain Go rounds products too. The error
-// against the real sum is at most (k+1) * 2^-23 * (|bias[j]| + sum(|a*w|)), plus k * 2^-149 where products
+// Exact:  bit-identical on every level. An element depends only on its row of a, its column of w and its
+// bias: not on m, n, where it lies or what is computed beside it. Terms are added in the order of k, fused
+// with one rounding each. The error against the real sum is at most (k+1) * 2^-23 * (|bias[j]| + sum(|a*w|)), plus k * 2^-149 where products
 // underflow.
 // Source: the definition; the bound is Higham, Accuracy and Stability of Numerical Algorithms, 3.1.
 func GemmF32(dst []float32, dstStride int, a []float32, aStride int, w []float32, m, n, k int, bias []float32) {
@@ -108,7 +108,7 @@ func tileF32Generic(t *tileF32, rows int) {
 			x, y, z, u := start0[c], start0[c+1], start0[c+2], start0[c+3]
 			for i, v := range a0 {
 				b := w[i*panelColumns+c:][:4]
-				x, y, z, u = x+float32(v*b[0]), y+float32(v*b[1]), z+float32(v*b[2]), u+float32(v*b[3])
+				x, y, z, u = fma.F32(v, b[0], x), fma.F32(v, b[1], y), fma.F32(v, b[2], z), fma.F32(v, b[3], u)
 			}
 			sums0[c], sums0[c+1], sums0[c+2], sums0[c+3] = x, y, z, u
 		}
@@ -121,8 +121,8 @@ func tileF32Generic(t *tileF32, rows int) {
 		x1, y1, z1, u1 := start1[c], start1[c+1], start1[c+2], start1[c+3]
 		for i, v := range a0 {
 			b, s := w[i*panelColumns+c:][:4], a1[i]
-			x0, y0, z0, u0 = x0+float32(v*b[0]), y0+float32(v*b[1]), z0+float32(v*b[2]), u0+float32(v*b[3])
-			x1, y1, z1, u1 = x1+float32(s*b[0]), y1+float32(s*b[1]), z1+float32(s*b[2]), u1+float32(s*b[3])
+			x0, y0, z0, u0 = fma.F32(v, b[0], x0), fma.F32(v, b[1], y0), fma.F32(v, b[2], z0), fma.F32(v, b[3], u0)
+			x1, y1, z1, u1 = fma.F32(s, b[0], x1), fma.F32(s, b[1], y1), fma.F32(s, b[2], z1), fma.F32(s, b[3], u1)
 		}
 		sums0[c], sums0[c+1], sums0[c+2], sums0[c+3] = x0, y0, z0, u0
 		sums1[c], sums1[c+1], sums1[c+2], sums1[c+3] = x1, y1, z1, u1
