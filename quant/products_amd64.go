@@ -10,7 +10,7 @@ import (
 )
 
 // product is what the assembly of a matrix product gets, of one to three panels of columns and some blocks
-// of rows: fields of eight bytes, read in this order by the generator, and changed.
+// of rows: fields of eight bytes, read in this order by the generator. The assembly goes on by blocks in them.
 type product struct {
 	a      *uint8 // first block of rows
 	aStep  int    // bytes from one block to the next, as all steps
@@ -60,19 +60,19 @@ const (
 )
 
 // maxWork is how many multiplications are made between two questions to a context, and in one call of
-// assembly, which the scheduler cannot interrupt: about 20 us of them.
-const maxWork = 8 << 20
+// assembly, which the scheduler cannot interrupt: about 20 us of them. Tests change it.
+var maxWork = 8 << 20
 
 func (w *Workspace) hasProducts() bool { return w.level == cpu.AVX512VNNI }
 
 // stage is a matrix product of all columns of a Linear.
 type stage struct {
-	product        // what all panels have in common
-	linear         *Linear
-	k              int
-	follows        *Linear // what will be multiplied next; nil if that is not known
-	followsK       int
-	sinceQuestions int // multiplications since the context was asked
+	product    // what all panels have in common
+	linear     *Linear
+	k          int
+	follows    *Linear // what will be multiplied next; nil if that is not known
+	followsK   int
+	sinceAsked int // multiplications since the context was asked
 }
 
 // destination says where the panels of some columns go: to place + column/together*apart +
@@ -102,7 +102,7 @@ func (s *stage) run(ctx context.Context, first, end int, d destination) error {
 		}
 		j += lanes * panels
 		s.prefetch(&p, j, end)
-		if err := s.call(ctx, p, panels); err != nil {
+		if err := s.call(ctx, &p, panels); err != nil {
 			return err
 		}
 	}
@@ -134,27 +134,56 @@ func (s *stage) prefetch(p *product, j, end int) {
 }
 
 // call multiplies one strip of panels, in as many calls as it takes.
-func (s *stage) call(ctx context.Context, p product, panels int) error {
+func (s *stage) call(ctx context.Context, p *product, panels int) error {
 	each := blockRows * lanes * panels * s.k // of a block
 	most := max(maxWork/each&^1, 2)
-	for left := s.blocks; left > 0; left -= most {
-		p.blocks = min(left, most)
-		if s.sinceQuestions += p.blocks * each; s.sinceQuestions > maxWork {
+	for b := 0; b < s.blocks; b += most {
+		// The assembly moves pointers beyond what they point into: nobody may see them afterwards.
+		part := p.from(b)
+		part.blocks = min(s.blocks-b, most)
+		if s.sinceAsked += part.blocks * each; s.sinceAsked > maxWork {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			s.sinceQuestions = 0
+			s.sinceAsked = 0
 		}
 		switch panels {
 		case 3:
-			product48AVX512VNNI(&p)
+			product48AVX512VNNI(&part)
 		case 2:
-			product32AVX512VNNI(&p)
+			product32AVX512VNNI(&part)
 		default:
-			product16AVX512VNNI(&p)
+			product16AVX512VNNI(&part)
 		}
 	}
 	return nil
+}
+
+// from returns the product from block b on.
+func (p *product) from(b int) product {
+	q := *p
+	if b == 0 {
+		return q
+	}
+	q.a = (*uint8)(unsafe.Add(unsafe.Pointer(q.a), b*q.aStep))
+	for i, dst := range q.dst {
+		if dst != nil {
+			q.dst[i] = unsafe.Add(dst, b*q.dstStep)
+		}
+	}
+	q.rowScale = later(q.rowScale, b*blockRows)
+	q.rowLow = later(q.rowLow, b*blockRows)
+	q.places = later(q.places, b)
+	q.greatest = later(q.greatest, b*blockRows*lanes)
+	return q
+}
+
+// later returns where an element n later stands, nil if there are none.
+func later[T any](p *T, n int) *T {
+	if p == nil {
+		return nil
+	}
+	return (*T)(unsafe.Add(unsafe.Pointer(p), n*int(unsafe.Sizeof(*p))))
 }
 
 func (w *Workspace) projectFast(ctx context.Context, first, end int, l *Layer) error {

@@ -72,9 +72,9 @@ const (
 
 // The registers: what holds sums, and the others.
 var (
-	zmm = []reg.VecPhysical{reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7, reg.Z8, reg.Z9, reg.Z10, reg.Z11,
+	sumRegisters = []reg.VecPhysical{reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7, reg.Z8, reg.Z9, reg.Z10, reg.Z11,
 		reg.Z12, reg.Z13, reg.Z14, reg.Z15, reg.Z16, reg.Z17, reg.Z18, reg.Z19, reg.Z20, reg.Z21, reg.Z22, reg.Z23}
-	free = []reg.VecPhysical{reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30, reg.Z31}
+	otherRegisters = []reg.VecPhysical{reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30, reg.Z31}
 )
 
 // A panelStrip is one to three panels whose blocks are computed.
@@ -138,7 +138,7 @@ func (s *panelStrip) nextTile() {
 func (s *panelStrip) tile(rows int) {
 	c := s.c
 	label := func(name string) string { return fmt.Sprintf("%s%d", name, rows) }
-	acc := zmm[:rows*s.panels]
+	acc := sumRegisters[:rows*s.panels]
 	for _, sum := range acc {
 		c.VPXORD(sum, sum, sum)
 	}
@@ -226,7 +226,7 @@ func (s *panelStrip) streamLoop(f tileWords, acc []reg.VecPhysical, rows int, la
 // loop computes sums; fetch and step stand in each step and at the end of each turn.
 func (s *panelStrip) loop(f tileWords, acc []reg.VecPhysical, rows int, label string, fetch func(u int), step func()) {
 	c := s.c
-	w, x := free[:3], free[3:7]
+	w, x := otherRegisters[:3], otherRegisters[3:7]
 	c.Label(label + "loop")
 	for u := range unrolled {
 		for j := range s.panels {
@@ -252,7 +252,7 @@ func (s *panelStrip) scale(acc []reg.VecPhysical, rows int, label func(string) s
 	c := s.c
 	scales, offsets, biases := s.field(productScale), s.field(productOffset), s.field(productBias)
 	rowScale, rowLow := s.field(productRowScale), s.field(productRowLow)
-	scale, offset, bias := free[0], free[1], free[2]
+	scale, offset, bias := otherRegisters[0], otherRegisters[1], otherRegisters[2]
 	c.TESTQ(offsets, offsets)
 	c.JZ(operand.LabelRef(label("plain")))
 	for j := range s.panels {
@@ -260,7 +260,7 @@ func (s *panelStrip) scale(acc []reg.VecPhysical, rows int, label func(string) s
 		c.VMOVUPS(operand.Mem{Base: offsets, Disp: 64 * j}, offset)
 		c.VMOVUPS(operand.Mem{Base: biases, Disp: 64 * j}, bias)
 		for r := range rows {
-			y, inner := acc[r*s.panels+j], free[3+r%4]
+			y, inner := acc[r*s.panels+j], otherRegisters[3+r%4]
 			c.VCVTDQ2PS(y, y)
 			c.VMULPS(scale, y, y)
 			c.VMOVAPS(bias, inner)
@@ -317,7 +317,7 @@ func (s *panelStrip) convert(acc []reg.VecPhysical, rows int, label func(string)
 }
 
 func (s *panelStrip) zero() reg.VecPhysical {
-	x := free[0]
+	x := otherRegisters[0]
 	s.c.VPXORD(x, x, x)
 	return x
 }
@@ -326,7 +326,7 @@ func (s *panelStrip) zero() reg.VecPhysical {
 // parts, each four components of a block of keys; values transposed, four rows of a component together.
 func (s *panelStrip) storeBytes(acc []reg.VecPhysical, rows int, kind int) {
 	c := s.c
-	transpose := free[0]
+	transpose := otherRegisters[0]
 	if kind == toValues {
 		c.VMOVDQU8(s.transpose, transpose)
 	}
@@ -430,11 +430,11 @@ func (s *panelStrip) storeInner(acc []reg.VecPhysical, rows int, zero reg.VecPhy
 func (s *panelStrip) lookUpVBMI(zero reg.VecPhysical) func(x, y reg.VecPhysical) (lackX, lackY reg.VecPhysical) {
 	c := s.c
 	table := s.field(productTable)
-	lower, upper := free[1], free[2]
+	lower, upper := otherRegisters[1], otherRegisters[2]
 	c.VMOVDQU8(operand.Mem{Base: table}, lower)
 	c.VMOVDQU8(operand.Mem{Base: table, Disp: 64}, upper)
 	return func(x, y reg.VecPhysical) (reg.VecPhysical, reg.VecPhysical) {
-		index, other := free[3], free[4]
+		index, other := otherRegisters[3], otherRegisters[4]
 		s.magnitude(x, zero, index)
 		s.magnitude(y, zero, other)
 		c.VPACKSSWB(other, index, index)
@@ -456,16 +456,16 @@ func (s *panelStrip) magnitude(x, zero, y reg.VecPhysical) {
 func (s *panelStrip) lookUpWords(zero reg.VecPhysical) func(x, y reg.VecPhysical) (lackX, lackY reg.VecPhysical) {
 	c := s.c
 	table := s.field(productTable)
-	lower, upper := free[1], free[2]
+	lower, upper := otherRegisters[1], otherRegisters[2]
 	c.VMOVDQU8(operand.Mem{Base: table}, lower)
 	c.VMOVDQU8(operand.Mem{Base: table, Disp: 64}, upper)
-	last, word := free[7], c.GP32()
+	last, word := otherRegisters[7], c.GP32()
 	c.MOVL(operand.U32(127), word)
 	c.VPBROADCASTW(word, last)
 	return func(x, y reg.VecPhysical) (reg.VecPhysical, reg.VecPhysical) {
 		var lacks [2]reg.VecPhysical
 		for i, v := range []reg.VecPhysical{x, y} {
-			index, shift := free[3+i], free[5]
+			index, shift := otherRegisters[3+i], otherRegisters[5]
 			s.magnitude(v, zero, index)
 			c.VPMINUW(last, index, index)
 			// An odd index takes the upper byte of its word.
