@@ -34,25 +34,29 @@ const noKey = -1 << 29
 // SumKeys makes what the scores of each key start from, for the texts from first to end: queries are
 // stored with 128 for zero, so it is -128 times the sum of the key's components.
 func (w *Workspace) SumKeys(first, end int) {
-	size := w.shape.HeadSize()
 	for _, t := range w.texts[first:end] {
-		blocks := (t.tokens + keyBlock - 1) / keyBlock
-		for head := range w.shape.Heads {
-			for key := range blocks * keyBlock {
-				at := head*w.keys16*keyBlock + t.firstKeys*keyBlock + key
-				if key >= t.tokens {
-					w.keySums[at] = noKey
-					continue
-				}
-				k := w.keys[(head*w.keys16+t.firstKeys+key/keyBlock)*keyBlock*size+key%keyBlock*4:]
-				var sum int32
-				for d := 0; d < size; d += 4 {
-					for _, v := range k[d*keyBlock:][:4] {
-						sum += int32(v)
-					}
-				}
-				w.keySums[at] = -128 * sum
+		w.sumKeys(t)
+	}
+}
+
+func (w *Workspace) sumKeysGeneric(t text) {
+	size := w.shape.HeadSize()
+	for head := range w.shape.Heads {
+		keys := w.keys[(head*w.keys16+t.firstKeys)*keyBlock*size:]
+		sums := w.keySums[(head*w.keys16+t.firstKeys)*keyBlock:]
+		for key := range t.keyBlocks() * keyBlock {
+			if key >= t.tokens {
+				sums[key] = noKey
+				continue
 			}
+			k := keys[key/keyBlock*keyBlock*size+key%keyBlock*4:]
+			var sum int32
+			for d := 0; d < size; d += 4 {
+				for _, v := range k[d*keyBlock:][:4] {
+					sum += int32(v)
+				}
+			}
+			sums[key] = -128 * sum
 		}
 	}
 }
@@ -64,16 +68,23 @@ func (w *Workspace) Texts() int { return len(w.texts) }
 // stages from here to Down take at most SuperBlock blocks.
 func (w *Workspace) Attend(ctx context.Context, s *Scratch, first, end int, l *Layer) error {
 	s.begin(w)
-	for b := first; b < end; b++ {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		for head := range w.shape.Heads {
-			w.attendGeneric(s, first, b, head, l)
-		}
+	if err := w.attendTexts(ctx, s, first, end, l); err != nil {
+		return err
 	}
 	for b := range end - first {
-		w.contextBytesGeneric(s, b)
+		w.contextBlock(s, b)
+	}
+	return nil
+}
+
+func (w *Workspace) attendTextsGeneric(ctx context.Context, s *Scratch, first, end int, l *Layer) error {
+	for b := first; b < end; b++ {
+		for head := range w.shape.Heads {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			w.attendGeneric(s, first, b, head, l)
+		}
 	}
 	return nil
 }

@@ -4,25 +4,40 @@ import (
 	"math"
 
 	"github.com/maida-ai/gomai/internal/fma"
+	"github.com/maida-ai/gomai/simd"
 )
 
-// Embed makes the states of tokens from the embeddings that row gives, and what they become for the
-// products of the first layer: row(text, token, dst) fills dst (hidden,).
-func (w *Workspace) Embed(first, end int, norm *Norm, row func(text, token int, dst []float32)) {
-	var memory [blockRows * 1 << 13]float32
-	dst := memory[:w.shape.Hidden]
+// Embed makes the states of tokens, each the embedding of its word plus that of its position, and what they
+// become for the products of the first layer. Texts are ids[i] (tokens,), words (vocabulary, hidden) and
+// positions (positions, hidden).
+//
+// Panics: if an id or a position is not there.
+func (w *Workspace) Embed(first, end int, norm *Norm, words []simd.Float16, positions []float32, ids [][]int32) {
 	for b := first; b < end; b++ {
-		t := w.blocks[b]
-		for r := range blockRows {
-			token := int(t.index)*blockRows + r
-			// A row beyond the text's is the last one again: anything finite would do.
-			row(int(t.text), min(token, w.texts[t.text].tokens-1), dst)
-			for j, v := range dst {
-				w.state[w.stateAt(b, r, j)] = v
+		w.embedBlock(b, words, positions, ids)
+	}
+	w.Norm(first, end, norm)
+}
+
+// embedding returns the embeddings of the word and the position of row r of block b.
+func (w *Workspace) embedding(b, r int, words []simd.Float16, positions []float32, ids [][]int32) (word []simd.Float16, position []float32) {
+	h, t := w.shape.Hidden, w.blocks[b]
+	// A row beyond the text's is the last one again: anything finite would do.
+	token := min(int(t.index)*blockRows+r, w.texts[t.text].tokens-1)
+	return words[int(ids[t.text][token])*h:][:h], positions[token*h:][:h]
+}
+
+func (w *Workspace) embedGeneric(b int, words []simd.Float16, positions []float32, ids [][]int32) {
+	for r := range blockRows {
+		word, position := w.embedding(b, r, words, positions, ids)
+		for j := 0; j < len(word); j += lanes {
+			dst := w.state[w.stateAt(b, r, j):][:lanes]
+			simd.ConvertF16F32(dst, word[j:j+lanes])
+			for i, p := range position[j : j+lanes] {
+				dst[i] += p
 			}
 		}
 	}
-	w.Norm(first, end, norm)
 }
 
 // stateAt is the place of component j of row r of block b, also of other float32 values of that layout.
@@ -44,7 +59,7 @@ func innerAt(columns, b, r, j int) int {
 // Norm normalises states and, but after the last layer, makes activations of them.
 func (w *Workspace) Norm(first, end int, n *Norm) {
 	for b := first; b < end; b++ {
-		w.normGeneric(b, n)
+		w.normBlock(b, n)
 	}
 }
 

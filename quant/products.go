@@ -109,7 +109,7 @@ func (w *Workspace) Up(ctx context.Context, s *Scratch, first, end int, l *Layer
 		return err
 	}
 	for b := range end - first {
-		w.innerBytesGeneric(s, b, l)
+		w.innerBlock(s, b, l)
 	}
 	return nil
 }

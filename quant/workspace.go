@@ -61,6 +61,12 @@ type text struct {
 	firstKeys  int // its first key block
 }
 
+// blocks is the number of blocks of the text's rows.
+func (t text) blocks() int { return (t.tokens + blockRows - 1) / blockRows }
+
+// keyBlocks is the number of blocks of its keys.
+func (t text) keyBlocks() int { return (t.tokens + keyBlock - 1) / keyBlock }
+
 // block is four rows of a text.
 type block struct {
 	text  int32

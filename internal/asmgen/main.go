@@ -48,6 +48,8 @@ var files = []struct {
 	{"internal/peak/peak_amd64.s", peak},
 	{"internal/peak/stream_amd64.s", stream},
 	{"quant/products_amd64.s", encoderProducts},
+	{"quant/attention_amd64.s", attention},
+	{"quant/norm_amd64.s", norm},
 	{"simd/gemmamx_amd64.s", gemmAMX},
 	{"simd/bf16gemm_amd64.s", gemmBF16},
 }

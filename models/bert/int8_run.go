@@ -5,7 +5,6 @@ import (
 	"runtime"
 
 	"github.com/maida-ai/gomai/quant"
-	"github.com/maida-ai/gomai/simd"
 	"github.com/maida-ai/gomai/types"
 )
 
@@ -22,9 +21,8 @@ type pass struct {
 	pieces  int
 	scratch []quant.Scratch // of each piece
 	errs    []error
-	// piece and sum as values, made once.
+	// piece as a value, made once.
 	step func(piece int)
-	word func(text, token int, dst []float32)
 }
 
 // leastPiece is the least number of blocks of rows that are worth a goroutine: each piece reads all weights.
@@ -48,14 +46,14 @@ func (e *Int8) runLayers(ctx context.Context, w *int8Workspace, first, end int, 
 		p.errs = append(p.errs, nil)
 	}
 	if p.step == nil {
-		p.step, p.word = p.piece, p.sum
+		p.step = p.piece
 	}
 	defer func() { p.ctx = nil }()
 	for p.layer = first; p.layer < end; p.layer++ {
 		if e.layers[p.layer] == nil {
 			if p.embed {
 				p.embed = false
-				w.Embed(0, w.Blocks(), &e.norm, p.word)
+				w.Embed(0, w.Blocks(), &e.norm, e.words, e.positions, w.ids)
 			}
 			if err := e.floats.run(ctx, p.layer, w); err != nil {
 				return err
@@ -99,22 +97,12 @@ func (p *pass) piece(i int) {
 	}
 }
 
-// sum writes the sum of the embeddings of a token.
-func (p *pass) sum(text, token int, dst []float32) {
-	e := p.encoder
-	h := e.shape.Hidden
-	simd.ConvertF16F32(dst, e.words[int(p.w.ids[text][token])*h:][:h])
-	for j, x := range e.positions[token*h:][:h] {
-		dst[j] += x
-	}
-}
-
 func (p *pass) superBlock(s *quant.Scratch, first, end int) error {
 	e, w := p.encoder, p.w
 	l := e.layers[p.layer]
 	if p.project {
 		if p.embed {
-			w.Embed(first, end, &e.norm, p.word)
+			w.Embed(first, end, &e.norm, e.words, e.positions, w.ids)
 		}
 		return w.Project(p.ctx, first, end, l)
 	}
