@@ -53,7 +53,7 @@ type attendArguments struct {
 const attendWork = 2000
 
 func (w *Workspace) attendTexts(ctx context.Context, s *Scratch, first, end int, l *Layer) error {
-	if w.level != cpu.AVX512VNNI {
+	if w.level != cpu.AVX512VNNI || !w.vbmi {
 		return w.attendTextsGeneric(ctx, s, first, end, l)
 	}
 	if err := ctx.Err(); err != nil {
