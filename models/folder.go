@@ -20,7 +20,7 @@ type folder struct {
 	name    string                   // of the model, if the folder has it
 	file    string                   // of the weights, below the transformer; "" to look for it
 	disk    bool                     // the files lie on disk, where what is made of them may be kept
-	packed  *safetensors.File        // the packed file whose files these are, or nil
+	packed  *packedModel             // whose files these are, or nil
 	display func(name string) string // the name that stands in errors
 	weights func(name string) (*safetensors.File, error)
 	graph   func(name string) (*onnx.Model, error)

@@ -89,19 +89,39 @@ func packedFolder(path string) (*folder, error) {
 	if !isPacked(packed) {
 		return nil, packed.Close()
 	}
+	e, man, err := loadPacked(packed)
+	if err != nil {
+		packed.Close()
+		return nil, err
+	}
 	return &folder{
 		fsys:    packedFiles{packed},
 		dir:     ".",
-		packed:  packed,
+		name:    man.Name,
+		packed:  &packedModel{packed, e, man},
 		display: func(name string) string { return path + "/" + name },
 	}, nil
 }
 
 // OpenTokenizer opens the tokeniser of the model at path, as Open finds it, and no weights.
 func OpenTokenizer(path string) (*tokenizer.Tokenizer, error) {
-	dir, _, err := locate(path)
+	dir, file, err := locate(path)
 	if err != nil {
 		return nil, err
+	}
+	if file != "" {
+		f, err := packedFolder(path)
+		if err != nil {
+			return nil, err
+		}
+		if f != nil {
+			defer f.packed.file.Close()
+			t, err := tokenizer.OpenFS(f.fsys, f.dir)
+			if err != nil {
+				err = f.renamed(err)
+			}
+			return t, err
+		}
 	}
 	return tokenizer.Open(dir)
 }
@@ -306,16 +326,14 @@ func (f *folder) openBERT(parts modules, weights *safetensors.File, t *tokenizer
 
 // openPacked makes the encoder of a packed file and the length to which its texts are cut.
 func (f *folder) openPacked(parts modules, t *tokenizer.Tokenizer, prompted bool, opts []Option) (encoder, int, manifest, error) {
-	q, man, err := loadPacked(f.packed)
-	if err != nil {
-		return nil, 0, man, err
-	}
+	q, man := f.packed.int8, f.packed.manifest
 	e := &bertEncoder{config: q.Config(), int8: q, graph: man.Graph}
+	var err error
 	if e.head, err = f.readHead(parts, e.config.HiddenSize, prompted); err != nil {
 		return nil, 0, man, err
 	}
 	if g := man.Graph; g != nil {
-		if err := f.poolInGraph(&e.head, f.packed.Name(), g); err != nil {
+		if err := f.poolInGraph(&e.head, f.packed.file.Name(), g); err != nil {
 			return nil, 0, man, err
 		}
 	}

@@ -78,7 +78,7 @@ func Pack(ctx context.Context, path, out string, opts ...Option) (Description, e
 	if !ok {
 		return Description{}, &OptionError{"Pack", "a static table is one file already, and opens as fast"}
 	}
-	man := manifest{Licence: licence, Graph: e.graph, SourceFile: f.weightsName}
+	man := manifest{Name: f.name, Licence: licence, Graph: e.graph, SourceFile: f.weightsName}
 	if man.Licence == "" {
 		man.Licence = cardLicence(f.readText(cardFile))
 	}

@@ -149,3 +149,24 @@ func TestWrongGoldenVectorIsFound(t *testing.T) {
 		m.packed.Golden[i] = kept
 	}
 }
+
+// A model whose prompts are known by its folder's name alone keeps them when it is packed.
+func TestPackedModelKeepsItsName(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "e5-small-v2")
+	if err := os.CopyFS(dir, os.DirFS(testmodel.MiniLM(t))); err != nil {
+		t.Fatal(err)
+	}
+	packed := filepath.Join(t.TempDir(), "model.gomai")
+	want, err := Pack(t.Context(), dir, packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := Open(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if got := m.Describe(); want.Query == "" || got.Query != want.Query || got.Document != want.Document || got.Space != want.Space {
+		t.Errorf("prompts %q and %q, want %q and %q", got.Query, got.Document, want.Query, want.Document)
+	}
+}

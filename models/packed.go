@@ -45,6 +45,7 @@ type manifest struct {
 	Tensors map[string]crc32c `json:"tensors"`
 
 	// Of a file that stands alone.
+	Name         string   `json:"name,omitempty"`          // of the model's folder, by which its prompts may be known
 	SourceFile   string   `json:"source_file,omitempty"`   // the name of the file of weights
 	SourceSHA256 string   `json:"source_sha256,omitempty"` // of its bytes
 	Licence      string   `json:"licence,omitempty"`
@@ -96,6 +97,13 @@ func writePacked(w io.Writer, e *bert.Int8, man manifest, files map[string][]byt
 
 // isPacked reports whether f is a packed file, or claims to be.
 func isPacked(f *safetensors.File) bool { return f.Metadata()["format"] == packedFormat }
+
+// packedModel is an open packed file.
+type packedModel struct {
+	file     *safetensors.File
+	int8     *bert.Int8
+	manifest manifest
+}
 
 // loadPacked makes the encoder of a packed file.
 func loadPacked(f *safetensors.File) (*bert.Int8, manifest, error) {

@@ -51,7 +51,7 @@ var weightsNames = func() []string {
 // findWeights opens the weights in dir: the file that was named, or the first of weightsNames.
 func (f *folder) findWeights(dir string) (weights, error) {
 	if f.packed != nil {
-		return weights{tensors: f.packed}, nil
+		return weights{tensors: f.packed.file}, nil
 	}
 	names := weightsNames
 	if f.file != "" {

@@ -20,7 +20,7 @@ import (
 const Gomai = "gomai"
 
 // precision is that of all cases that do not name another.
-const precision = models.F32
+const precision = models.Int8
 
 // Groups returns the suite.
 func Groups() []bench.Group {
@@ -28,7 +28,7 @@ func Groups() []bench.Group {
 	for _, l := range Latencies {
 		groups = append(groups, l.Group())
 	}
-	groups = append(groups, steps(), levels(), Throughput())
+	groups = append(groups, steps(), levels(), threads(32), threads(128), Throughput())
 	groups = append(groups, callers(8, withTiles(4, 1.4))...)
 	groups = append(groups, callers(32, withTiles(1.6, 1))...)
 	groups = append(groups, tail(false), tail(true))
@@ -54,15 +54,15 @@ func weighed(c bench.Case) bench.Case {
 }
 
 // open opens the model in a precision.
-func open(f models.NumberFormat) (*models.Model, error) {
-	return models.Open(Folder(), models.Precision(f), models.MaxTokens(512))
+func open(f models.NumberFormat, opts ...models.Option) (*models.Model, error) {
+	return models.Open(Folder(), append(opts, models.Precision(f), models.MaxTokens(512))...)
 }
 
 // own is the case of gomai in a precision. prepare makes its Round; the model is closed with the case.
-func own(name string, f models.NumberFormat, prepare func(m *models.Model) (bench.Round, error)) bench.Case {
+func own(name string, f models.NumberFormat, prepare func(m *models.Model) (bench.Round, error), opts ...models.Option) bench.Case {
 	level, _ := cpu.Detect()
 	return weighed(bench.Case{Name: name, Code: fmt.Sprintf("%v, %v", f, level), Open: func() (bench.Round, func(), error) {
-		m, err := open(f)
+		m, err := open(f, opts...)
 		if err != nil {
 			return nil, nil, err
 		}

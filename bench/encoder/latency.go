@@ -3,6 +3,7 @@ package encoder
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/maida-ai/gomai/bench"
@@ -63,7 +64,7 @@ func steps() bench.Group {
 }
 
 func rises(m *models.Model, sample func(float64)) error {
-	const turns = 5
+	const turns = 25
 	ctx, dst := context.Background(), make([]float32, m.Dim())
 	least := make([]time.Duration, 64)
 	for turn := range turns {
@@ -85,6 +86,31 @@ func rises(m *models.Model, sample func(float64)) error {
 		sample(after / before)
 	}
 	return nil
+}
+
+// threads asks what a second core gives to one text.
+func threads(tokens int) bench.Group {
+	const one, two = "one thread", "two threads"
+	prepare := func(m *models.Model) (bench.Round, error) { return timedIDs(m, IDs(tokens), max(1, 96/tokens)) }
+	return bench.Group{
+		Name:   fmt.Sprintf("two threads, %d tokens", tokens),
+		About:  fmt.Sprintf("One text of %d tokens, computed by its caller alone and spread over a Runner that starts a goroutine for each piece but one.", tokens),
+		Rounds: 60,
+		Cases:  []bench.Case{own(one, precision, prepare), own(two, precision, prepare, models.Spread(goroutines{}))},
+		Limits: []bench.Limit{{Case: one, Of: two, Stat: bench.Min, Bound: 1.6, AtLeast: true}},
+	}
+}
+
+// goroutines is the plainest types.Runner.
+type goroutines struct{}
+
+func (goroutines) Run(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	for i := 1; i < n; i++ {
+		wg.Go(func() { f(i) })
+	}
+	f(0)
+	wg.Wait()
 }
 
 // levels compares the levels that older machines have with the one that servers have.

@@ -111,6 +111,9 @@ func TestPack(t *testing.T) {
 	if fromFile.stdout != fromFolder.stdout || fromFile.stdout == "" {
 		t.Errorf("packed: %s, the folder: %s", fromFile.stdout, fromFolder.stdout)
 	}
+	if tokens := run(t, "", "tokenize", "--model", out, "a text"); tokens.code != 0 || tokens.stdout == "" {
+		t.Errorf("tokenize: %+v", tokens)
+	}
 	var doctor struct {
 		Model struct {
 			Golden int  `json:"golden"`
