@@ -29,7 +29,7 @@ import (
 const (
 	packedFormat   = "gomai-packed"
 	packedVersion  = 1 // of the layout; other versions are refused
-	packedRecipe   = "int8-r1"
+	packedRecipe   = "int8-r2"
 	manifestTensor = "manifest"
 	filePrefix     = "model/"
 )

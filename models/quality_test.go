@@ -3,6 +3,7 @@ package models_test
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -225,4 +226,30 @@ func TestCalibrationTextsAreNotThoseOfTheGate(t *testing.T) {
 			t.Errorf("%q is in both", text)
 		}
 	}
+}
+
+// The first three layers alone are another model, which nothing was tuned to.
+func TestInt8QualityOfThreeLayers(t *testing.T) {
+	testmodel.Slow(t)
+	dir := filepath.Join(t.TempDir(), "m")
+	if err := os.CopyFS(dir, os.DirFS(testmodel.MiniLM(t))); err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "config.json")
+	config, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := strings.Replace(string(config), `"num_hidden_layers": 6`, `"num_hidden_layers": 3`, 1)
+	if cut == string(config) {
+		t.Fatal("config.json does not say 6 layers")
+	}
+	if err := os.WriteFile(name, []byte(cut), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	int8 := open(t, dir, models.Precision(models.Int8), models.Cache(""))
+	if d := int8.Describe(); !strings.HasPrefix(d.Kind, "bert-3x384") || len(d.FloatLayers) > 0 {
+		t.Errorf("%+v", d)
+	}
+	checkQuality(t, int8, open(t, dir, models.Precision(models.F32)))
 }
