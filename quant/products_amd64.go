@@ -63,11 +63,31 @@ const (
 // assembly, which the scheduler cannot interrupt: about 20 us of them. Tests change it.
 var maxWork = 8 << 20
 
-func (w *Workspace) hasProducts() bool { return w.level == cpu.AVX512VNNI }
+func (w *Workspace) hasProducts() bool { return w.level != cpu.Generic }
+
+// widest is how many panels of columns a level computes at once.
+func widest(level cpu.Level) int {
+	if level == cpu.AVX512VNNI {
+		return maxPanels
+	}
+	return 1
+}
+
+// slower is how many times longer a level takes to multiply than that of maxWork.
+func slower(level cpu.Level) int {
+	switch level {
+	case cpu.AVXVNNI:
+		return 2
+	case cpu.AVX2:
+		return 4
+	}
+	return 1
+}
 
 // stage is a matrix product of all columns of a Linear.
 type stage struct {
 	product    // what all panels have in common
+	level      cpu.Level
 	linear     *Linear
 	k          int
 	follows    *Linear // what will be multiplied next; nil if that is not known
@@ -91,7 +111,7 @@ func (d destination) at(column int) unsafe.Pointer {
 func (s *stage) run(ctx context.Context, first, end int, d destination) error {
 	s.wStep, s.turns = lanes*s.k, s.k/kTurn
 	for j := first; j < end; {
-		panels := min(maxPanels, (end-j)/lanes)
+		panels := min(widest(s.level), (end-j)/lanes)
 		p := s.product
 		p.w, p.scale, p.bias = &s.linear.Weights[j*s.k], &s.linear.Scale[j], &s.linear.Bias[j]
 		if s.linear.Offset != nil {
@@ -136,21 +156,26 @@ func (s *stage) prefetch(p *product, j, end int) {
 // call multiplies one strip of panels, in as many calls as it takes.
 func (s *stage) call(ctx context.Context, p *product, panels int) error {
 	each := blockRows * lanes * panels * s.k // of a block
-	most := max(maxWork/each&^1, 2)
+	work := maxWork / slower(s.level)
+	most := max(work/each&^1, 2)
 	for b := 0; b < s.blocks; b += most {
 		// The assembly moves pointers beyond what they point into: nobody may see them afterwards.
 		part := p.from(b)
 		part.blocks = min(s.blocks-b, most)
-		if s.sinceAsked += part.blocks * each; s.sinceAsked > maxWork {
+		if s.sinceAsked += part.blocks * each; s.sinceAsked > work {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			s.sinceAsked = 0
 		}
-		switch panels {
-		case 3:
+		switch {
+		case s.level == cpu.AVXVNNI:
+			product16AVXVNNI(&part)
+		case s.level == cpu.AVX2:
+			product16AVX2(&part)
+		case panels == 3:
 			product48AVX512VNNI(&part)
-		case 2:
+		case panels == 2:
 			product32AVX512VNNI(&part)
 		default:
 			product16AVX512VNNI(&part)
@@ -193,7 +218,7 @@ func (w *Workspace) projectFast(ctx context.Context, first, end int, l *Layer) e
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		s := stage{linear: &l.QKV, k: h, follows: &l.Out, followsK: h}
+		s := stage{level: w.level, linear: &l.QKV, k: h, follows: &l.Out, followsK: h}
 		s.blocks = min(SuperBlock, end-b)
 		s.a, s.aStep = &w.activations[bytesAt(h, b, 0, 0)], bytesAt(h, 1, 0, 0)
 		s.rowScale, s.rowLow = &w.rowScale[b*blockRows], &w.rowLow[b*blockRows]
@@ -218,7 +243,7 @@ func (w *Workspace) projectFast(ctx context.Context, first, end int, l *Layer) e
 
 func (w *Workspace) outFast(ctx context.Context, s *Scratch, first, end int, l *Layer) error {
 	h := w.shape.Hidden
-	p := stage{linear: &l.Out, k: h, follows: &l.Up, followsK: h}
+	p := stage{level: w.level, linear: &l.Out, k: h, follows: &l.Up, followsK: h}
 	p.a, p.aStep = &s.contextBytes[0], bytesAt(h, 1, 0, 0)
 	p.rowScale, p.rowLow = &s.contextScale[0], &s.contextLow[0]
 	return w.addFast(ctx, &p, first, end)
@@ -240,7 +265,7 @@ func (w *Workspace) innerQuantaFast(ctx context.Context, s *Scratch, first, end 
 		return err
 	}
 	h, n := w.shape.Hidden, w.shape.Inner
-	p := stage{linear: &l.Up, k: h, follows: &l.Down, followsK: n}
+	p := stage{level: w.level, linear: &l.Up, k: h, follows: &l.Down, followsK: n}
 	p.blocks = end - first
 	p.a, p.aStep = &w.activations[bytesAt(h, first, 0, 0)], bytesAt(h, 1, 0, 0)
 	p.rowScale, p.rowLow = &w.rowScale[first*blockRows], &w.rowLow[first*blockRows]
@@ -254,7 +279,7 @@ func (w *Workspace) innerQuantaFast(ctx context.Context, s *Scratch, first, end 
 
 func (w *Workspace) downFast(ctx context.Context, s *Scratch, first, end int, l *Layer) error {
 	n := w.shape.Inner
-	p := stage{linear: &l.Down, k: n}
+	p := stage{level: w.level, linear: &l.Down, k: n}
 	p.a, p.aStep = &s.innerBytes(n, 0)[0], 2*blockRows*n
 	p.rowScale = &s.innerScale[0]
 	return w.addFast(ctx, &p, first, end)
@@ -268,3 +293,9 @@ func product32AVX512VNNI(p *product)
 
 //go:noescape
 func product16AVX512VNNI(p *product)
+
+//go:noescape
+func product16AVXVNNI(p *product)
+
+//go:noescape
+func product16AVX2(p *product)

@@ -6,7 +6,8 @@ import (
 	"github.com/maida-ai/gomai/internal/cpu"
 )
 
-var encoderCode = cpu.Implement("Encoder", cpu.Variant{Level: cpu.AVX512VNNI, Needs: cpu.VBMI})
+var encoderCode = cpu.Implement("Encoder",
+	cpu.Variant{Level: cpu.AVX512VNNI, Needs: cpu.VBMI}, cpu.Variant{Level: cpu.AVXVNNI}, cpu.Variant{Level: cpu.AVX2})
 
 // blockRows is the number of rows that stand together in a workspace. The rows of a text begin a block of
 // their own; what its last block has beyond them is computed and never looked at.
@@ -30,8 +31,7 @@ const keyBlock = 16
 //	shares      uint8   [key/4][4 rows][4 keys]
 //
 // so that four rows by sixteen columns are one line of cache once they are bytes, whichever stage writes
-// them, and no stage has to reorder what it reads. Levels that multiply 16-bit words store words for bytes
-// that are multiplied as unsigned: the same order, twice the memory.
+// them, and no stage has to reorder what it reads.
 type Workspace struct {
 	shape  Shape
 	level  cpu.Level
@@ -119,13 +119,9 @@ func (w *Workspace) room() (rows, keys int) {
 	return len(w.blocks) * blockRows, w.keys16 * keyBlock
 }
 
-// byteSize is the size of a byte that is multiplied as unsigned, at the level that runs.
-func (w *Workspace) byteSize() int {
-	if w.level == cpu.AVX2 {
-		return 2
-	}
-	return 1
-}
+// byteSize is the size of a byte that is multiplied as unsigned. Levels that multiply words widen bytes in
+// registers, so that all of them share one layout.
+func (w *Workspace) byteSize() int { return 1 }
 
 // Blocks is the number of blocks of rows of the batch.
 func (w *Workspace) Blocks() int { return len(w.blocks) }

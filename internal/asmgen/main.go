@@ -50,6 +50,7 @@ var files = []struct {
 	{"quant/products_amd64.s", encoderProducts},
 	{"quant/attention_amd64.s", attention},
 	{"quant/norm_amd64.s", norm},
+	{"quant/products256_amd64.s", encoderProducts256},
 	{"simd/gemmamx_amd64.s", gemmAMX},
 	{"simd/bf16gemm_amd64.s", gemmBF16},
 }
