@@ -104,8 +104,9 @@ func (w *Workspace) States(text int, dst []float32) {
 	t, h := w.texts[text], w.shape.Hidden
 	for token := range t.tokens {
 		row := dst[token*h : (token+1)*h]
-		for j := range row {
-			row[j] = w.state[w.stateAt(t.firstBlock+token/blockRows, token%blockRows, j)]
+		state := w.state[w.stateAt(t.firstBlock+token/blockRows, token%blockRows, 0):]
+		for j := 0; j < h; j += lanes {
+			*(*[lanes]float32)(row[j:]) = [lanes]float32(state[j*blockRows:])
 		}
 	}
 }

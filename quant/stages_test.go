@@ -148,6 +148,19 @@ func (c *stageCase) check(t *testing.T) {
 			w.normGeneric(b, &l.AttentionNorm)
 		}
 	}, states)
+	var w Workspace
+	var s Scratch
+	c.begin(&w, &s)
+	for i, text := range w.texts {
+		rows := make([]float32, text.tokens*h)
+		w.States(i, rows)
+		for at, got := range rows {
+			token := at / h
+			if want := w.state[w.stateAt(text.firstBlock+token/blockRows, token%blockRows, at%h)]; got != want {
+				t.Errorf("%+v: state %d of row %d of text %d is %g, want %g", c.shape, at%h, token, i, got, want)
+			}
+		}
+	}
 	c.compare(t, "inner bytes", func(w *Workspace, s *Scratch, l *Layer, fast bool) {
 		for b := range min(w.Blocks(), SuperBlock) {
 			if fast {
