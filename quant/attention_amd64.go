@@ -44,7 +44,7 @@ type attendArguments struct {
 	firstScores, lastScores uint64
 	firstShares, lastShares uint64
 
-	weights, inverses [2 * blockRows]float32 // of rows
+	_ [2 * 2 * blockRows]float32 // weights and inverses of rows: for the assembly alone
 }
 
 // attendWork is how much of attention is computed in one call of assembly, which the scheduler cannot
