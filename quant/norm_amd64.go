@@ -56,11 +56,16 @@ func (w *Workspace) contextBlock(s *Scratch, b int) {
 }
 
 func (w *Workspace) innerBlock(s *Scratch, b int, l *Layer) {
-	if w.level != cpu.AVX512VNNI {
+	n := w.shape.Inner
+	switch w.level {
+	case cpu.Generic:
 		w.innerBytesGeneric(s, b, l)
 		return
+	case cpu.AVXVNNI, cpu.AVX2:
+		factors := s.innerFactors(b, l)
+		innerBytesAVX2(&s.inner[innerAt(n, b, 0, 0)], &factors, n)
+		return
 	}
-	n := w.shape.Inner
 	innerBytesAVX512(&s.inner[innerAt(n, b, 0, 0)], &s.innerMax[innerAt(lanes, b, 0, 0)], &s.innerScale[b*blockRows],
 		n, float32(32768/l.Activation.Units()))
 }
@@ -76,3 +81,6 @@ func contextBytesAVX512(bytes *uint8, scale, low, context *float32, columns int)
 
 //go:noescape
 func innerBytesAVX512(inner, greatest *int16, scale *float32, columns int, unit float32)
+
+//go:noescape
+func innerBytesAVX2(inner *int16, factors *[blockRows]int32, columns int)

@@ -146,10 +146,8 @@ func (w *Workspace) upGeneric(s *Scratch, first, b, j int, l *Layer) {
 	}
 }
 
-// innerBytesGeneric makes bytes of the quanta of block b of s, in their place.
-func (w *Workspace) innerBytesGeneric(s *Scratch, b int, l *Layer) {
-	n := w.shape.Inner
-	var factor [blockRows]int32
+// innerFactors says how the quanta of the rows of block b of s become bytes, and notes their scales.
+func (s *Scratch) innerFactors(b int, l *Layer) (factor [blockRows]int32) {
 	for r := range blockRows {
 		var greatest int16
 		for i := range lanes {
@@ -158,6 +156,13 @@ func (w *Workspace) innerBytesGeneric(s *Scratch, b int, l *Layer) {
 		factor[r] = byteFactor(greatest)
 		s.innerScale[b*blockRows+r] = float32(32768/l.Activation.Units()) / float32(factor[r])
 	}
+	return factor
+}
+
+// innerBytesGeneric makes bytes of the quanta of block b of s, in their place.
+func (w *Workspace) innerBytesGeneric(s *Scratch, b int, l *Layer) {
+	n := w.shape.Inner
+	factor := s.innerFactors(b, l)
 	quanta, bytes := s.inner[innerAt(n, b, 0, 0):], s.innerBytes(n, b)
 	for j := 0; j < n; j += lanes {
 		// Sixteen columns become bytes where those before have been.

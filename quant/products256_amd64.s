@@ -953,3 +953,33 @@ next:
 	JNZ  block
 	VZEROUPPER
 	RET
+
+// func innerBytesAVX2(inner *int16, factors *[4]int32, columns int)
+// Requires: AVX, AVX2
+TEXT ·innerBytesAVX2(SB), NOSPLIT|NOFRAME, $0-24
+	MOVQ         inner+0(FP), AX
+	MOVQ         factors+8(FP), DX
+	MOVQ         columns+16(FP), BX
+	MOVQ         AX, CX
+	VPBROADCASTW (DX), Y1
+	VPBROADCASTW 4(DX), Y0
+	VPUNPCKLQDQ  Y0, Y1, Y1
+	VPBROADCASTW 8(DX), Y2
+	VPBROADCASTW 12(DX), Y0
+	VPUNPCKLQDQ  Y0, Y2, Y2
+
+columns:
+	VPMULHRSW (AX), Y1, Y0
+	VPMULHRSW 32(AX), Y1, Y3
+	VPMULHRSW 64(AX), Y2, Y4
+	VPMULHRSW 96(AX), Y2, Y5
+	VPACKUSWB Y4, Y0, Y0
+	VMOVDQU   Y0, (CX)
+	VPACKUSWB Y5, Y3, Y3
+	VMOVDQU   Y3, 32(CX)
+	SUBQ      $-128, AX
+	ADDQ      $+64, CX
+	SUBQ      $+16, BX
+	JNZ       columns
+	VZEROUPPER
+	RET

@@ -26,6 +26,7 @@ func encoderProducts256(c *build.Context) {
 	}
 	panel256(c, data, "AVXVNNI", (*strip16).multiplyAVXVNNI)
 	panel256(c, data, "AVX2", (*strip16).multiplyAVX2)
+	innerBytes256(c)
 }
 
 // Constants of these functions, behind what transposes bytes.
@@ -280,4 +281,36 @@ func (s *strip16) storeInner() {
 		c.VPMAXSW(operand.Mem{Base: greatest, Disp: 32 * i}, x, x)
 		c.VMOVDQU(x, operand.Mem{Base: greatest, Disp: 32 * i})
 	}
+}
+
+// innerBytes256 makes bytes of quanta, in their place: packing puts four columns of all rows together.
+func innerBytes256(c *build.Context) {
+	function(c, "innerBytesAVX2", "func(inner *int16, factors *[4]int32, columns int)")
+	src, dst := c.Load(c.Param("inner"), c.GP64()), c.GP64()
+	factors, n := c.Load(c.Param("factors"), c.GP64()), c.Load(c.Param("columns"), c.GP64())
+	c.MOVQ(src, dst)
+	// Four words of a row and four of the next one.
+	var factor [2]reg.VecVirtual
+	for i := range factor {
+		odd := c.YMM()
+		factor[i] = c.YMM()
+		c.VPBROADCASTW(operand.Mem{Base: factors, Disp: 8 * i}, factor[i])
+		c.VPBROADCASTW(operand.Mem{Base: factors, Disp: 8*i + 4}, odd)
+		c.VPUNPCKLQDQ(odd, factor[i], factor[i])
+	}
+	c.Label("columns")
+	x := [4]reg.VecVirtual{c.YMM(), c.YMM(), c.YMM(), c.YMM()}
+	for i := range x {
+		c.VPMULHRSW(operand.Mem{Base: src, Disp: 32 * i}, factor[i/2], x[i])
+	}
+	for j := range 2 {
+		c.VPACKUSWB(x[2+j], x[j], x[j])
+		c.VMOVDQU(x[j], operand.Mem{Base: dst, Disp: 32 * j})
+	}
+	c.SUBQ(operand.I8(-128), src)
+	c.ADDQ(operand.I8(64), dst)
+	c.SUBQ(operand.I8(16), n)
+	c.JNZ(operand.LabelRef("columns"))
+	c.VZEROUPPER()
+	c.RET()
 }
