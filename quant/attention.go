@@ -103,36 +103,15 @@ func (w *Workspace) attendGeneric(s *Scratch, first, b, head int, l *Layer) {
 	values := w.values[(head*w.keys16+t.firstKeys)*keyBlock*size:]
 	start := w.keySums[(head*w.keys16+t.firstKeys)*keyBlock:]
 	for r := range blockRows {
-		greatest := int16(math.MinInt16)
 		for key := range t.tokens {
 			sum := start[key]
 			for d := range size {
 				sum += int32(w.queries[bytesAt(h, b, r, head*size+d)]) *
 					int32(keys[key/keyBlock*keyBlock*size+d/4*4*keyBlock+key%keyBlock*4+d%4])
 			}
-			score := saturate16(sum)
-			s.scores[innerAt(keyBlock, key/keyBlock, r, key%keyBlock)] = score
-			if key != sink {
-				greatest = max(greatest, score)
-			}
+			s.scores[innerAt(keyBlock, key/keyBlock, r, key%keyBlock)] = saturate16(sum)
 		}
-		// Half a step is added, so that the index below is rounded and not cut.
-		step := l.ScoreStep[head]
-		top := saturate16(int32(greatest) + 32768/int32(step))
-		var total int32
-		for key := range t.tokens {
-			score := s.scores[innerAt(keyBlock, key/keyBlock, r, key%keyBlock)]
-			below := uint32(uint16(top - score))
-			share := expTable[min(below*uint32(step)>>16, expSteps-1)]
-			if key == sink {
-				share = 0
-			}
-			s.shares[bytesAt(keyBlock, key/keyBlock, r, key%keyBlock)] = share
-			total += int32(share)
-		}
-		score := s.scores[innerAt(keyBlock, sink/keyBlock, r, sink%keyBlock)]
-		weight := float32(255 * exp(float32(float32(int32(score)-int32(greatest))*l.ScoreUnit[head])))
-		inverse := 1 / (weight + float32(total))
+		weight, inverse := s.share(t.tokens, sink, r, head, l)
 		for d := range size {
 			var sum int32
 			for key := range t.tokens {
@@ -143,6 +122,35 @@ func (w *Workspace) attendGeneric(s *Scratch, first, b, head int, l *Layer) {
 			s.context[w.stateAt(b-first, r, c)] = float32(float32(y*inverse) * l.ValueScale[c])
 		}
 	}
+}
+
+// share makes the shares of the keys of row r from its scores, and the weight of the sink beside them.
+// inverse is that of the sum of all.
+func (s *Scratch) share(tokens, sink, r, head int, l *Layer) (weight, inverse float32) {
+	greatest := int16(math.MinInt16)
+	for key := range tokens {
+		if key != sink {
+			greatest = max(greatest, s.scores[innerAt(keyBlock, key/keyBlock, r, key%keyBlock)])
+		}
+	}
+	// Half a step is added, so that the index below is rounded and not cut.
+	step := l.ScoreStep[head]
+	top := saturate16(int32(greatest) + 32768/int32(step))
+	var total int32
+	for key := range tokens {
+		score := s.scores[innerAt(keyBlock, key/keyBlock, r, key%keyBlock)]
+		below := uint32(uint16(top - score))
+		share := expTable[min(below*uint32(step)>>16, expSteps-1)]
+		if key == sink {
+			share = 0
+		}
+		s.shares[bytesAt(keyBlock, key/keyBlock, r, key%keyBlock)] = share
+		total += int32(share)
+	}
+	score := s.scores[innerAt(keyBlock, sink/keyBlock, r, sink%keyBlock)]
+	weight = float32(255 * exp(float32(float32(int32(score)-int32(greatest))*l.ScoreUnit[head])))
+	inverse = 1 / (weight + float32(total))
+	return weight, inverse
 }
 
 // contextBytesGeneric makes bytes of the context of block b of s.

@@ -53,6 +53,9 @@ type attendArguments struct {
 const attendWork = 2000
 
 func (w *Workspace) attendTexts(ctx context.Context, s *Scratch, first, end int, l *Layer) error {
+	if w.level == cpu.AVXVNNI || w.level == cpu.AVX2 {
+		return w.attendTexts256(ctx, s, first, end, l)
+	}
 	if w.level != cpu.AVX512VNNI || !w.vbmi {
 		return w.attendTextsGeneric(ctx, s, first, end, l)
 	}

@@ -27,6 +27,8 @@ func encoderProducts256(c *build.Context) {
 	panel256(c, data, "AVXVNNI", (*strip16).multiplyAVXVNNI)
 	panel256(c, data, "AVX2", (*strip16).multiplyAVX2)
 	innerBytes256(c)
+	sums256(c, data, "AVXVNNI", (*strip16).multiplyAVXVNNI)
+	sums256(c, data, "AVX2", (*strip16).multiplyAVX2)
 }
 
 // Constants of these functions, behind what transposes bytes.
@@ -91,8 +93,9 @@ func (s *strip16) multiplyAVXVNNI(f tileWords) {
 	c := s.c
 	w, x := ymm[8:10], ymm[10:14]
 	for u := range unrolled {
+		s.step(f, u)
 		for j := range w {
-			c.VMOVDQU(f.panel(0, 64*u+32*j), w[j])
+			c.VMOVDQU(s.columns(f, u, j), w[j])
 		}
 		for r := range 4 {
 			c.VPBROADCASTD(f.block(0, 16*u+4*r), x[r])
@@ -109,8 +112,9 @@ func (s *strip16) multiplyAVX2(f tileWords) {
 	even, odd := ymm[8:10], ymm[10:12]
 	x, y, product := ymm[12], ymm[13], ymm[14:16]
 	for u := range unrolled {
+		s.step(f, u)
 		for j := range even {
-			c.VMOVDQU(f.panel(0, 64*u+32*j), odd[j])
+			c.VMOVDQU(s.columns(f, u, j), odd[j])
 			c.VPSLLW(operand.Imm(8), odd[j], even[j])
 			c.VPSRAW(operand.Imm(8), even[j], even[j])
 			c.VPSRAW(operand.Imm(8), odd[j], odd[j])
@@ -311,6 +315,47 @@ func innerBytes256(c *build.Context) {
 	c.ADDQ(operand.I8(64), dst)
 	c.SUBQ(operand.I8(16), n)
 	c.JNZ(operand.LabelRef("columns"))
+	c.VZEROUPPER()
+	c.RET()
+}
+
+// columns is the address of half of the weights of step u of a turn.
+func (s *strip16) columns(f tileWords, u, half int) operand.Mem {
+	if f.wStep != nil {
+		return operand.Mem{Base: f.w, Disp: 32 * half}
+	}
+	return f.panel(0, 64*u+32*half)
+}
+
+// step goes on to the weights of step u of a turn, where they do not stand side by side.
+func (s *strip16) step(f tileWords, u int) {
+	if f.wStep != nil && u > 0 {
+		s.c.ADDQ(f.wStep, f.w)
+	}
+}
+
+// sums256 writes sums of products as they are, of weights that do not stand side by side.
+func sums256(c *build.Context, data operand.Mem, level string, multiply func(s *strip16, f tileWords)) {
+	function(c, "sums4x16"+level, "func(sums *[4][16]int32, a *uint8, w *int8, wStep, turns int)")
+	s := &strip16{&panelStrip{c: c, panels: 1}, data}
+	load := func(name string) reg.GPVirtual {
+		r := c.GP64()
+		c.Load(c.Param(name), r)
+		return r
+	}
+	sums, f := load("sums"), tileWords{a: load("a"), w: load("w"), wStep: load("wStep"), turns: load("turns")}
+	for _, sum := range ymm[:8] {
+		c.VPXOR(sum, sum, sum)
+	}
+	c.Label("loop")
+	multiply(s, f)
+	c.ADDQ(f.wStep, f.w)
+	c.ADDQ(operand.I8(unrolled*16), f.a)
+	c.DECQ(f.turns)
+	c.JNZ(operand.LabelRef("loop"))
+	for i, sum := range ymm[:8] {
+		c.VMOVDQU(sum, operand.Mem{Base: sums, Disp: 32 * i})
+	}
 	c.VZEROUPPER()
 	c.RET()
 }
