@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -83,6 +84,9 @@ func TestHostileFiles(t *testing.T) {
 		{"external missing", "does not exist", protoModel(outside("missing.bin", "0"))},
 		{"external negative", `offset "-4"`, protoModel(outside("data.bin", "-4"))},
 		{"external beyond", "which has 8 bytes", protoModel(outside("data.bin", "9"))},
+		{"external longer than its file", "external data of 9 bytes", protoModel(protoTensor("w", typeFloat, varint(1, 2), varint(14, 1),
+			nested(13, named(1, "location"), named(2, "data.bin")), nested(13, named(1, "length"), named(2, "9"))))},
+		{"fixed number cut off", "is cut off", []byte{9<<3 | wireFixed64, 1, 2, 3}},
 		{"external short", "takes 16 bytes, but there are 8", protoModel(outside("data.bin", "0"))},
 		{"cycle", "computed before it", protoModel(protoInput, protoOutput, protoNode("Relu", "b", "a"), protoNode("Relu", "a", "b"), protoNode("Relu", "b", "out"))},
 		{"itself", "computed before it", protoModel(protoInput, protoOutput, protoNode("Relu", "out", "out"))},
@@ -194,6 +198,27 @@ func TestRefusals(t *testing.T) {
 				}
 			}
 		}},
+		{"queries of another state", "dynamo-cls", "MatMul", "queries, keys and values of the hidden states", 8, func(g *graph, n *node) {
+			n.inputs[0] = nth(g, "LayerNormalization", 1).outputs[0]
+		}},
+		{"a feed-forward block of another state", "dynamo-cls", "MatMul", "added to what it was made of", 14, func(g *graph, n *node) {
+			n.inputs[0] = nth(g, "LayerNormalization", 2).outputs[0]
+		}},
+		{"a sum over tokens", "dynamo-mean", "Div", "the length of a vector", 0, func(g *graph, n *node) {
+			n.inputs[1] = "two"
+			g.nodes = append([]*node{{op: "Constant", outputs: []string{"two"}, attributes: map[string]attribute{"value_float": {float: 2}}}}, g.nodes...)
+		}},
+		{"positions in another order", "dynamo-mean", "Gather", "count the tokens", 2, func(g *graph, n *node) {
+			ids := g.constants["bert.embeddings.position_ids"]
+			ids.data = slices.Concat(ids.data[8:16], ids.data[:8], ids.data[16:])
+		}},
+		{"the scale of other activations", "int8-channel", "Mul", "its own activations", 2, func(g *graph, n *node) {
+			for _, x := range g.nodes { // the scale of the last activations but one, times that of a weight
+				if x.op == "Mul" && slices.Contains(x.inputs, nth(g, "DynamicQuantizeLinear", 1).outputs[1]) {
+					x.inputs[slices.Index(x.inputs, nth(g, "DynamicQuantizeLinear", 1).outputs[1])] = nth(g, "DynamicQuantizeLinear", 0).outputs[1]
+				}
+			}
+		}},
 		{"blocks of scales", "dequantize", "DequantizeLinear", "each channel", 0, func(g *graph, n *node) { n.attributes["block_size"] = whole(8) }},
 		{"a foreign zero point", "int8-channel", "MatMulInteger", "quantised activations", 3, func(g *graph, n *node) { n.inputs[2] = nth(g, "DynamicQuantizeLinear", 0).outputs[2] }},
 	} {
@@ -209,6 +234,38 @@ func TestRefusals(t *testing.T) {
 		var e *modelfile.Error
 		if !errors.As(err, &e) || !strings.Contains(err.Error(), c.reason) || e.Offset <= 0 || e.Field == "" {
 			t.Errorf("%s: %v, want %s: %s", c.name, err, want, c.reason)
+		}
+	}
+}
+
+// Scores that are scaled otherwise have that in the queries.
+func TestScaleOfScores(t *testing.T) {
+	const query = "encoder.layer.1.attention.self.query."
+	open := func(scale float64) []float32 {
+		data, err := os.ReadFile("testdata/fused.onnx")
+		if err != nil {
+			t.Fatal(err)
+		}
+		g, err := parse(message{file: "m", data: data})
+		if err != nil {
+			t.Fatal(err)
+		}
+		nth(g, "com.microsoft.Attention", 1).attributes["scale"] = attribute{float: scale}
+		m, err := recognise(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := m.Floats(nil, query+"weight", 16, 16)
+		b, err2 := m.Floats(nil, query+"bias", 16)
+		if err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		return append(w, b...)
+	}
+	usual, double := open(0), open(1) // heads of 4 channels: 1/2
+	for i, v := range usual {
+		if double[i] != 2*v {
+			t.Fatalf("element %d: %g, want twice %g", i, double[i], v)
 		}
 	}
 }
