@@ -3,6 +3,7 @@ package onnx
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -114,6 +115,21 @@ func TestHostileFiles(t *testing.T) {
 	}
 }
 
+// A small file cannot ask for much work: here are 2,000 sums over a million numbers.
+func TestHostileWork(t *testing.T) {
+	parts := [][]byte{protoInput, protoOutput,
+		protoNode("Constant", "", "s", nested(5, named(1, "value_ints"), nested(8, binary.AppendUvarint(nil, 1<<20)))),
+		protoNode("ConstantOfShape", "s", "a")}
+	for i := range 2000 {
+		parts = append(parts, protoNode("ReduceSum", "a", fmt.Sprint("b", i)))
+	}
+	parts = append(parts, protoNode("Identity", "b1999", "out"))
+	_, err := OpenFS(fstest.MapFS{"m": {Data: protoModel(parts...)}}, "m")
+	if err == nil || !strings.Contains(err.Error(), "masks and positions") {
+		t.Error(err)
+	}
+}
+
 // Every prefix of a model is refused: the graph is the last field of its file, and no output or node may
 // be missing.
 func TestTruncatedModels(t *testing.T) {
@@ -207,6 +223,10 @@ func TestRefusals(t *testing.T) {
 		{"a sum over tokens", "dynamo-mean", "Div", "the length of a vector", 0, func(g *graph, n *node) {
 			n.inputs[1] = "two"
 			g.nodes = append([]*node{{op: "Constant", outputs: []string{"two"}, attributes: map[string]attribute{"value_float": {float: 2}}}}, g.nodes...)
+		}},
+		{"a mean of seven tokens, of all texts", "dynamo-mean", "Div", "the length of a vector", 0, func(g *graph, n *node) {
+			n.inputs[1] = "seven"
+			g.nodes = append([]*node{{op: "Constant", outputs: []string{"seven"}, attributes: map[string]attribute{"value_float": {float: 7}}}}, g.nodes...)
 		}},
 		{"positions in another order", "dynamo-mean", "Gather", "count the tokens", 2, func(g *graph, n *node) {
 			ids := g.constants["bert.embeddings.position_ids"]
