@@ -21,7 +21,7 @@ type run struct {
 }
 
 // maxWork bounds what a run looks at. It is far more than real graphs need.
-const maxWork = 1 << 26
+const maxWork = 1 << 25
 
 // rule is what an operation makes of its inputs, one of which is an expression.
 type rule func(r *run, n *node, in []value) ([]value, error)
