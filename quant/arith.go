@@ -57,7 +57,7 @@ func (q *rowQuanta) quantum(x float32) uint8 {
 	return uint8(min(max(toInt(fma.F32(x, q.inverse, q.offset)), 0), 255))
 }
 
-// exp is e^x within 2e-7 of it, relatively, for -83 < x < 55; x is cut to about that.
+// exp is e^x within 7e-6 of it, relatively, for -83 < x < 55, and half of that near 0; x is cut to about that.
 func exp(x float32) float32 {
 	x = min(max(float32(x*math.Log2E), -120), 80)
 	n := float32(math.RoundToEven(float64(x)))
