@@ -62,9 +62,10 @@ noasm: ## tests with -tags noasm: plain Go only
 # Elsewhere there is no emulator to build, and nothing that it could run.
 amxemu: ## AMX kernels on tiles in software, bit for bit against plain Go (linux/amd64)
 	@[ "$$($(GO) env GOOS)/$$($(GO) env GOARCH)" = linux/amd64 ] || { echo "make amxemu: only on linux/amd64"; exit 0; }; set -x; \
-	CGO_ENABLED=1 $(GO) vet -tags amxemu ./internal/... ./simd && \
+	CGO_ENABLED=1 $(GO) vet -tags amxemu ./internal/... ./simd ./models/bert && \
 	CGO_ENABLED=1 $(GOTEST) -tags amxemu ./internal/amxemu ./internal/peak && \
-	CGO_ENABLED=1 $(GOTEST) -tags amxemu -run 'AMX|BF16|Gemm|Epilogue|Variants' ./simd
+	CGO_ENABLED=1 $(GOTEST) -tags amxemu -run 'AMX|BF16|Gemm|Epilogue|Variants' ./simd && \
+	CGO_ENABLED=1 $(GOTEST) -tags amxemu -run BF16 ./models/bert
 
 invariants: ## tests of the engine with released memory poisoned
 	$(GOTEST) -tags invariants $$($(GO) list ./... | grep -E '/(sched|kernel|graph|layers|steps)(/|$$)')

@@ -59,12 +59,13 @@ func (s *scratch) embed(ctx context.Context, e encoder, ids []int32, dst []float
 	return err
 }
 
-// bertEncoder is a BERT with the modules that sentence-transformers puts behind it. It computes in int8
-// or in float32.
+// bertEncoder is a BERT with the modules that sentence-transformers puts behind it. It computes in int8,
+// float32 or bfloat16.
 type bertEncoder struct {
 	config bert.Config
-	int8   *bert.Int8    // nil in float32
+	int8   *bert.Int8    // nil in float32 and bfloat16
 	floats *bert.Encoder // nil in int8
+	bf16   bool          // floats multiplies in bfloat16
 	head   head
 	graph  *pooled      // where the head is that of an ONNX graph
 	run    types.Runner // of int8
@@ -83,8 +84,11 @@ func (e *bertEncoder) sum() [32]byte {
 }
 
 func (e *bertEncoder) format() NumberFormat {
-	if e.int8 != nil {
+	switch {
+	case e.int8 != nil:
 		return Int8
+	case e.bf16:
+		return BF16
 	}
 	return F32
 }
@@ -96,7 +100,7 @@ func (e *bertEncoder) shape() string {
 	return fmt.Sprintf("bert-%dx%d-%v", e.config.Layers, e.config.HiddenSize, &e.head)
 }
 
-// In float32 weights are read anew for each sequence, so there is nothing to gain. In int8 they cost as much
+// In float32 and bfloat16 weights are read anew for each sequence, so there is nothing to gain. In int8 they cost as much
 // to read as 32 tokens to compute, and rows of several texts share the blocks that products are made of.
 func (e *bertEncoder) batchTokens() int {
 	if e.int8 != nil {

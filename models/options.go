@@ -73,7 +73,10 @@ func (f NumberFormat) String() string {
 	return fmt.Sprintf("NumberFormat(%d)", int64(f))
 }
 
-// Precision sets the number format. One that the model does not offer is an *OptionError.
+// Precision sets the number format. One that the model does not offer is an *OptionError. BF16 is for
+// encoders opened from weights that are not packed, on processors with AVX512_BF16 or AMX_BF16: weights and
+// what they are multiplied by are rounded to bfloat16, all else is as in F32. Auto never takes it. Unlike
+// int8 vectors those of BF16 are not the same bits with AMX as with AVX-512, which add in another order.
 func Precision(f NumberFormat) Option {
 	return Option{Kind: types.OptionPrecision, Value: int64(f)}
 }

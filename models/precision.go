@@ -12,6 +12,7 @@ import (
 	"github.com/maida-ai/gomai/models/bert"
 	"github.com/maida-ai/gomai/models/safetensors"
 	"github.com/maida-ai/gomai/models/tokenizer"
+	"github.com/maida-ai/gomai/simd"
 	"github.com/maida-ai/gomai/types"
 )
 
@@ -39,7 +40,7 @@ func calibrationTexts() (texts []string) {
 }
 
 // load makes e compute what the options of Open ask for: in int8 if that is possible and good enough, unless
-// they say float32.
+// they say float32 or bfloat16.
 func (e *bertEncoder) load(s bert.Source, t *tokenizer.Tokenizer, disk bool, opts []Option) error {
 	precision, texts, cache := Auto, []string(nil), ""
 	if disk {
@@ -90,6 +91,14 @@ func (e *bertEncoder) load(s bert.Source, t *tokenizer.Tokenizer, disk bool, opt
 		if logger != nil {
 			logger.Warn("the model computes in float32 and not in int8", slog.String("reason", unfit.Reason))
 		}
+	}
+	if precision == BF16 {
+		if !simd.HasBF16() {
+			return &OptionError{"Precision", "this CPU has no bf16 arithmetic that is in use: neither AVX512_BF16 nor AMX_BF16"}
+		}
+		e.bf16 = true
+		e.floats, err = bert.LoadBF16(e.config, s)
+		return err
 	}
 	e.floats, err = bert.Load(e.config, s)
 	return err

@@ -55,6 +55,12 @@ func GemmBF16(dst []float32, a, w []BFloat16, m, n, k int) {
 	gemmBF16(dst, a, w, m, n, k)
 }
 
+// HasBF16 reports whether GemmBF16 runs on instructions for bfloat16, and not on those for float32: AMX_BF16
+// or AVX512_BF16.
+//
+// Cost:   no allocation.
+func HasBF16() bool { return gemmBF16Code.Variant().Needs != 0 }
+
 // PackedBF16Size returns how many elements PackRowsBF16 and PackWeightsBF16 fill.
 //
 //	16*ceil(rows/16) * 32*ceil(k/32)

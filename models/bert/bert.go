@@ -1,4 +1,4 @@
-// Package bert computes the BERT encoder in float32: embeddings, then layers of self-attention and a
+// Package bert computes the BERT encoder in float32, bfloat16 or int8: embeddings, then layers of self-attention and a
 // feed-forward block, from a model's weights as safetensors. It knows token ids and hidden states;
 // text, pooling and model folders belong to package models.
 //
@@ -111,13 +111,16 @@ func (e *Encoder) embed(ids []int32, hidden []float32) {
 
 // layer replaces w.hidden by what l makes of it.
 func (e *Encoder) layer(ctx context.Context, l *layer, w *workspace) error {
-	if err := l.query.apply(ctx, w.hidden, w.query, w.tokens); err != nil {
+	if err := w.read(ctx, &l.query, w.hidden); err != nil {
 		return err
 	}
-	if err := l.key.apply(ctx, w.hidden, w.key, w.tokens); err != nil {
+	if err := l.query.apply(ctx, w, w.query); err != nil {
 		return err
 	}
-	if err := l.value.apply(ctx, w.hidden, w.value, w.tokens); err != nil {
+	if err := l.key.apply(ctx, w, w.key); err != nil {
+		return err
+	}
+	if err := l.value.apply(ctx, w, w.value); err != nil {
 		return err
 	}
 	if w.observer != nil {
@@ -126,14 +129,20 @@ func (e *Encoder) layer(ctx context.Context, l *layer, w *workspace) error {
 	if err := e.attend(ctx, w); err != nil {
 		return err
 	}
-	if err := l.out.apply(ctx, w.attended, w.query, w.tokens); err != nil {
+	if err := w.read(ctx, &l.out, w.attended); err != nil {
+		return err
+	}
+	if err := l.out.apply(ctx, w, w.query); err != nil {
 		return err
 	}
 	l.attentionNorm.addApply(w.hidden, w.query)
 	if w.observer != nil {
 		w.observer.attended(w)
 	}
-	if err := l.up.apply(ctx, w.hidden, w.up, w.tokens); err != nil {
+	if err := w.read(ctx, &l.up, w.hidden); err != nil {
+		return err
+	}
+	if err := l.up.apply(ctx, w, w.up); err != nil {
 		return err
 	}
 	if w.observer != nil {
@@ -145,7 +154,10 @@ func (e *Encoder) layer(ctx context.Context, l *layer, w *workspace) error {
 		}
 		e.activate(w.up[i : i+l.up.weight.n])
 	}
-	if err := l.down.apply(ctx, w.up, w.query, w.tokens); err != nil {
+	if err := w.read(ctx, &l.down, w.up); err != nil {
+		return err
+	}
+	if err := l.down.apply(ctx, w, w.query); err != nil {
 		return err
 	}
 	l.outputNorm.addApply(w.hidden, w.query)
@@ -156,8 +168,8 @@ func (e *Encoder) layer(ctx context.Context, l *layer, w *workspace) error {
 func (e *Encoder) attend(ctx context.Context, w *workspace) error {
 	h, d := e.config.HiddenSize, e.config.HiddenSize/e.config.Heads
 	scale := float32(1 / math.Sqrt(float64(d)))
-	keys := packed{w.keys, w.tokens, d}
-	values := packed{w.values, d, w.tokens}
+	keys := packed{w: w.keys, n: w.tokens, k: d}
+	values := packed{w: w.values, n: d, k: w.tokens}
 	for head := 0; head < h; head += d {
 		simd.PackF32(keys.w, w.key[head:], w.tokens, d, h)
 		for i := range keys.w {

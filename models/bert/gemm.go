@@ -21,7 +21,8 @@ const (
 // A packed matrix is the right operand of a product, transposed, as simd wants it.
 type packed struct {
 	w    []float32
-	n, k int // what was packed is (n, k)
+	half []simd.BFloat16 // instead of w, in bfloat16
+	n, k int             // what was packed is (n, k)
 }
 
 // gemm computes c = a b^T + bias.
@@ -49,7 +50,11 @@ func gemm(ctx context.Context, m int, a []float32, lda int, b packed, bias, c []
 	return nil
 }
 
-// apply computes y (tokens, out) from x (tokens, in).
-func (l *linear) apply(ctx context.Context, x, y []float32, tokens int) error {
-	return gemm(ctx, tokens, x, l.weight.k, l.weight, l.bias, y, l.weight.n)
+// apply computes y (tokens, out) from the input that w has read for l, or for another one of its format and
+// width.
+func (l *linear) apply(ctx context.Context, w *workspace, y []float32) error {
+	if l.weight.half != nil {
+		return gemmBF16(ctx, w, l.weight, l.bias, y)
+	}
+	return gemm(ctx, w.tokens, w.input, l.weight.k, l.weight, l.bias, y, l.weight.n)
 }

@@ -18,13 +18,15 @@ import (
 // copied, in the order in which they are multiplied. Every weight is read once: to find NaN and infinity,
 // which would silently spoil vectors, and for Sum.
 // What s refuses and a weight that is not finite are a *modelfile.Error that names the tensor.
-func Load(c Config, s Source) (*Encoder, error) {
+func Load(c Config, s Source) (*Encoder, error) { return loadPacked(c, s, packF32) }
+
+func loadPacked(c Config, s Source, pack func(*quant.Matrix) linear) (*Encoder, error) {
 	l := loader{source: s}
 	e := l.embeddings(c)
 	for i := 0; i < c.Layers && l.err == nil; i++ {
 		f := l.layer(&c, i)
 		if l.err == nil {
-			e.layers = append(e.layers, packLayer(f, c.Epsilon))
+			e.layers = append(e.layers, packLayer(f, c.Epsilon, pack))
 		}
 	}
 	if l.err != nil {
@@ -95,14 +97,7 @@ func (l *loader) layer(c *Config, i int) *quant.Floats {
 }
 
 // packLayer copies the weights of a layer in the order in which they are multiplied.
-func packLayer(f *quant.Floats, epsilon float64) layer {
-	pack := func(m *quant.Matrix) linear {
-		n := len(m.Bias)
-		k := len(m.Weight) / n
-		w := aligned(simd.PackedF32Size(n, k))
-		simd.PackF32(w, m.Weight, n, k, k)
-		return linear{weight: packed{w, n, k}, bias: m.Bias}
-	}
+func packLayer(f *quant.Floats, epsilon float64, pack func(*quant.Matrix) linear) layer {
 	return layer{
 		query: pack(&f.Query), key: pack(&f.Key), value: pack(&f.Value), out: pack(&f.Out),
 		attentionNorm: norm{f.AttentionGain, f.AttentionBias, epsilon},
@@ -110,6 +105,14 @@ func packLayer(f *quant.Floats, epsilon float64) layer {
 		down:          pack(&f.Down),
 		outputNorm:    norm{f.OutputGain, f.OutputBias, epsilon},
 	}
+}
+
+func packF32(m *quant.Matrix) linear {
+	n := len(m.Bias)
+	k := len(m.Weight) / n
+	w := aligned(simd.PackedF32Size(n, k))
+	simd.PackF32(w, m.Weight, n, k, k)
+	return linear{weight: packed{w: w, n: n, k: k}, bias: m.Bias}
 }
 
 func (l *loader) tensor(name string, shape ...int) []float32 { return l.tensorIn(nil, name, shape...) }

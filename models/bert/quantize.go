@@ -143,7 +143,7 @@ func (p *packing) advance(l *layer, states []float32, o *observer) error {
 // layer adds a layer to e. One that cannot be packed is left out.
 func (p *packing) layer(e *Int8, f *quant.Floats) error {
 	c := &e.config
-	l := packLayer(f, c.Epsilon)
+	l := packLayer(f, c.Epsilon, packF32)
 	o := newObserver(c)
 	for _, states := range p.texts {
 		columnMax(o.Input, states)
@@ -305,7 +305,7 @@ func (p *packing) useFloats(e *Int8, i int, s Source) error {
 		return l.err
 	}
 	e.floatLayers(p.floats.activate, p.floats.free)
-	e.floats.encoder.layers[i] = packLayer(f, e.config.Epsilon)
+	e.floats.encoder.layers[i] = packLayer(f, e.config.Epsilon, packF32)
 	e.layers[i], p.smooth[i], e.quality.Floats[i] = nil, nil, true
 	return nil
 }

@@ -20,6 +20,13 @@ type workspace struct {
 	keys     []float32 // of one head, packed
 	values   []float32 // of one head, transposed and packed
 	memory   []float32 // holds all of them
+	input    []float32 // what the next products read
+
+	// Of layers in bfloat16, made when the first one reads: what products read, rounded, and packed,
+	// and sums before the bias.
+	rounded, rows []simd.BFloat16
+	sums          []float32
+
 	observer *observer // nil but while the ranges for int8 layers are found
 }
 
