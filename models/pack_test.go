@@ -18,6 +18,7 @@ import (
 // packReal packs all-MiniLM-L6-v2.
 func packReal(t *testing.T) (dir, packed string) {
 	t.Helper()
+	testmodel.Slow(t) // packing is, without assembly or under the race detector
 	dir = testmodel.MiniLM(t)
 	packed = filepath.Join(t.TempDir(), "model.gomai")
 	d, err := Pack(t.Context(), dir, packed)
@@ -152,6 +153,7 @@ func TestWrongGoldenVectorIsFound(t *testing.T) {
 
 // A model whose prompts are known by its folder's name alone keeps them when it is packed.
 func TestPackedModelKeepsItsName(t *testing.T) {
+	testmodel.Slow(t)
 	dir := filepath.Join(t.TempDir(), "e5-small-v2")
 	if err := os.CopyFS(dir, os.DirFS(testmodel.MiniLM(t))); err != nil {
 		t.Fatal(err)
