@@ -78,7 +78,7 @@ Models that were trained with prompts for queries and for documents want to be t
 	model.flags(cmd)
 	in.flags(cmd)
 	f := cmd.Flags()
-	f.StringVar(&flags.precision, "precision", "auto", "compute in `P`: auto, f32, bf16 or int8; an error where the model does not offer it")
+	f.StringVar(&flags.precision, "precision", "auto", "compute in `P`: auto, f32, bf16 or int8; an error where the model or the CPU does not offer it")
 	f.IntVar(&flags.maxTokens, "max-tokens", 0, "read at most `N` tokens of a text (default: the model's own limit)")
 	f.StringVar(&flags.role, "role", "", "the texts are of `ROLE`: query or document")
 	f.StringVar(&flags.output, "output", "f32", "print vectors of `FORM`: f32, int8 or binary")

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/maida-ai/gomai/metrics"
+	"github.com/maida-ai/gomai/simd"
 )
 
 func TestEmbed(t *testing.T) {
@@ -31,6 +32,24 @@ func TestEmbed(t *testing.T) {
 		if norm := metrics.Dot(g.Embedding, g.Embedding); math.Abs(norm-1) > 1e-5 {
 			t.Errorf("record %d has norm %v", i, norm)
 		}
+	}
+}
+
+// bf16 gives vectors of its own, or says that the processor has none of it.
+func TestEmbedBF16(t *testing.T) {
+	args := []string{"embed", "--model", tiny, "hello world", "--precision"}
+	r := run(t, "", append(args, "bf16")...)
+	if !simd.HasBF16() {
+		r.expect(t, exitUsage, "this CPU has no bf16 arithmetic")
+		return
+	}
+	r.expect(t, 0)
+	halves := records[embedRecord](t, r)[0].Embedding
+	r = run(t, "", append(args, "f32")...)
+	r.expect(t, 0)
+	floats := records[embedRecord](t, r)[0].Embedding
+	if c := metrics.Cosine(halves, floats); !(c >= 0.9995) || slices.Equal(halves, floats) {
+		t.Errorf("cosine %v to float32", c)
 	}
 }
 
