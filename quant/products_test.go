@@ -69,9 +69,6 @@ func randomLayer(r *rand.Rand, s Shape) *Layer {
 	return l
 }
 
-// byteOf returns element i of bytes that level may store as words.
-func (w *Workspace) byteOf(bytes []uint8, i int) *uint8 { return &bytes[i*w.byteSize()] }
-
 // begin puts the numbers of the case into a workspace of the level that runs, and into a scratch.
 func (c *productCase) begin(w *Workspace, s *Scratch) {
 	r := rand.New(rand.NewPCG(c.seed, 1))
@@ -86,9 +83,9 @@ func (c *productCase) begin(w *Workspace, s *Scratch) {
 	fill(w.rowScale)
 	fill(w.rowLow)
 	fillBytes := func(v []uint8) {
-		for i := range len(v) / w.byteSize() {
-			if *w.byteOf(v, i) = uint8(r.Uint32()); c.greatest {
-				*w.byteOf(v, i) = 255
+		for i := range v {
+			if v[i] = uint8(r.Uint32()); c.greatest {
+				v[i] = 255
 			}
 		}
 	}
@@ -145,7 +142,7 @@ func (c *productCase) run(t *testing.T, change func(w *Workspace)) (p productRes
 	}
 	w.rows(0, w.Blocks(), func(b, r int) {
 		for j := range h {
-			p.queries = append(p.queries, *w.byteOf(w.queries, bytesAt(h, b, r, j)))
+			p.queries = append(p.queries, w.queries[bytesAt(h, b, r, j)])
 			p.keys = append(p.keys, w.keys[w.keyAt(b, r, j)])
 			p.values = append(p.values, w.values[w.valueAt(b, r, j)])
 		}

@@ -1,9 +1,6 @@
 package quant
 
-import (
-	"encoding/binary"
-	"math"
-)
+import "math"
 
 // SetStates makes src (tokens, hidden), row by row, the states of a text, as if a layer had left them:
 // multiplied by smooth they are also what the next layer reads. Without smooth no layer follows here.
@@ -32,17 +29,7 @@ func (w *Workspace) activate(b, r int, row, smooth []float32) {
 	}
 	q := newRowQuanta(low, high)
 	for j, x := range row {
-		w.setByte(b, r, j, q.quantum(float32(x*smooth[j])))
+		w.activations[bytesAt(w.shape.Hidden, b, r, j)] = q.quantum(float32(x * smooth[j]))
 	}
 	w.rowScale[b*blockRows+r], w.rowLow[b*blockRows+r] = q.scale, q.low
-}
-
-// setByte stores an activation, as a word where products read words.
-func (w *Workspace) setByte(b, r, j int, q uint8) {
-	at := bytesAt(w.shape.Hidden, b, r, j)
-	if w.byteSize() == 2 {
-		binary.NativeEndian.PutUint16(w.activations[2*at:], uint16(q))
-		return
-	}
-	w.activations[at] = q
 }

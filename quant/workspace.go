@@ -94,10 +94,10 @@ func (w *Workspace) Begin(shape Shape, tokens []int) {
 	c := carver{memory: w.memory}
 	for range 2 { // the first round counts
 		w.state = carve[float32](&c, rows*h)
-		w.activations = carve[uint8](&c, rows*h*w.byteSize())
+		w.activations = carve[uint8](&c, rows*h)
 		w.rowScale = carve[float32](&c, rows)
 		w.rowLow = carve[float32](&c, rows)
-		w.queries = carve[uint8](&c, rows*h*w.byteSize())
+		w.queries = carve[uint8](&c, rows*h)
 		w.keys = carve[int8](&c, keys*h)
 		w.values = carve[int8](&c, keys*h)
 		w.keySums = carve[int32](&c, keys*shape.Heads)
@@ -118,10 +118,6 @@ func (w *Workspace) Begin(shape Shape, tokens []int) {
 func (w *Workspace) room() (rows, keys int) {
 	return len(w.blocks) * blockRows, w.keys16 * keyBlock
 }
-
-// byteSize is the size of a byte that is multiplied as unsigned. Levels that multiply words widen bytes in
-// registers, so that all of them share one layout.
-func (w *Workspace) byteSize() int { return 1 }
 
 // Blocks is the number of blocks of rows of the batch.
 func (w *Workspace) Blocks() int { return len(w.blocks) }
@@ -157,14 +153,14 @@ func (s *Scratch) begin(w *Workspace) {
 	c := carver{memory: s.memory}
 	for range 2 {
 		s.context = carve[float32](&c, rows*w.shape.Hidden)
-		s.contextBytes = carve[uint8](&c, rows*w.shape.Hidden*w.byteSize())
+		s.contextBytes = carve[uint8](&c, rows*w.shape.Hidden)
 		s.contextScale = carve[float32](&c, rows)
 		s.contextLow = carve[float32](&c, rows)
 		s.inner = carve[int16](&c, rows*w.shape.Inner)
 		s.innerMax = carve[int16](&c, blocks*64)
 		s.innerScale = carve[float32](&c, rows)
 		s.scores = carve[int16](&c, 2*blockRows*longest)
-		s.shares = carve[uint8](&c, 2*blockRows*longest*w.byteSize())
+		s.shares = carve[uint8](&c, 2*blockRows*longest)
 		if c.used <= len(s.memory) {
 			break
 		}

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"github.com/maida-ai/gomai/internal/testmodel"
 )
 
 // Each command's help has one example, which works as it is written. The folder that it runs in holds
@@ -19,7 +21,6 @@ func TestExamples(t *testing.T) {
 	if err := os.CopyFS(filepath.Join(dir, "all-MiniLM-L6-v2"), os.DirFS(tiny)); err != nil {
 		t.Fatal(err)
 	}
-	packable(t, filepath.Join(dir, "all-MiniLM-L6-v2"))
 	bin := filepath.Dir(mai)
 	root := newRoot(new(bool))
 	root.InitDefaultHelpCmd()
@@ -31,6 +32,10 @@ func TestExamples(t *testing.T) {
 			}
 			if help := run(t, "", append(strings.Fields(cmd.CommandPath())[1:], "--help")...); !strings.Contains(help.stdout, example) || help.code != 0 {
 				t.Errorf("the help lacks the example %q", example)
+			}
+			if cmd.Name() == "pack" {
+				testmodel.Slow(t)
+				packable(t, filepath.Join(dir, "all-MiniLM-L6-v2"))
 			}
 			// The tiny model is too small for the dimensions of a real one.
 			example = strings.Replace(example, "--dims 192", "--dims 32", 1)

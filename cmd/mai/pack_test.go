@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/maida-ai/gomai/internal/testmodel"
 	"github.com/maida-ai/gomai/models/safetensors"
 )
 
@@ -84,6 +85,7 @@ func packable(t *testing.T, dir string) {
 }
 
 func TestPack(t *testing.T) {
+	testmodel.Slow(t)
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(tiny)); err != nil {
 		t.Fatal(err)
