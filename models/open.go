@@ -227,7 +227,7 @@ func (f *folder) open(opts []Option) (_ *Model, err error) {
 	}
 	m.defaults.class, m.defaults.queueLimit = classes, defaultQueueLimit
 	m.defaults.dims = m.encoder.dim()
-	if m.defaults, err = m.intoFloats(opts); err != nil {
+	if m.defaults, err = m.intoFloats(forCalls(opts)); err != nil {
 		return nil, err
 	}
 	if m.encoder.batchTokens() > 0 {

@@ -3,6 +3,7 @@ package models
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/maida-ai/gomai/types"
 )
@@ -123,6 +124,20 @@ func TokenizerFile(path string) Option {
 	return Option{Kind: types.OptionTokenizer, Any: path}
 }
 
+// openOnly names the options that Open and Pack read, and calls do not take.
+var openOnly = map[types.EmbedOptionKind]string{
+	types.OptionCalibration: "Calibration",
+	types.OptionSpread:      "Spread",
+	types.OptionProgress:    "Progress",
+	types.OptionLicence:     "Licence",
+	types.OptionCache:       "Cache",
+}
+
+// forCalls returns the options that calls take too.
+func forCalls(opts []Option) []Option {
+	return slices.DeleteFunc(slices.Clone(opts), func(o Option) bool { return openOnly[o.Kind] != "" })
+}
+
 // OptionError is returned for a setting that makes no sense, or none for this model.
 type OptionError struct {
 	Option string // as in this package: "MaxTokens"
@@ -206,7 +221,8 @@ func (m *Model) apply(s settings, opts []Option) (settings, error) {
 			s.queueLimit = int(o.Value)
 		case types.OptionTokenizer:
 			return s, &OptionError{"TokenizerFile", "a model keeps the tokeniser that it was opened with"}
-		case types.OptionCalibration, types.OptionSpread, types.OptionProgress, types.OptionLicence, types.OptionCache: // read by Open
+		case types.OptionCalibration, types.OptionSpread, types.OptionProgress, types.OptionLicence, types.OptionCache:
+			return s, &OptionError{openOnly[o.Kind], "is for opening and packing a model, not for a call"}
 		default:
 			return s, &OptionError{"Option", fmt.Sprintf("unknown kind %d", o.Kind)}
 		}
