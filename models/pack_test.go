@@ -2,12 +2,15 @@ package models
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,18 +18,27 @@ import (
 	"github.com/maida-ai/gomai/models/modelfile"
 )
 
-// packReal packs all-MiniLM-L6-v2.
+// packRealOnce packs all-MiniLM-L6-v2 into the cache folder of these tests, which testmodel.Main removes.
+var packRealOnce = sync.OnceValues(func() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	packed := filepath.Join(cache, "model.gomai")
+	d, err := Pack(context.Background(), testmodel.MiniLMDir(), packed)
+	if err == nil && (d.Precision != Int8.String() || d.MinCosine < 0.99) {
+		err = fmt.Errorf("packed as %+v", d)
+	}
+	return packed, err
+})
+
+// packReal returns the folder of all-MiniLM-L6-v2 and its packed file, which all tests share: read only.
 func packReal(t *testing.T) (dir, packed string) {
 	t.Helper()
-	testmodel.Slow(t) // packing is, without assembly or under the race detector
 	dir = testmodel.MiniLM(t)
-	packed = filepath.Join(t.TempDir(), "model.gomai")
-	d, err := Pack(t.Context(), dir, packed)
+	packed, err := packRealOnce()
 	if err != nil {
 		t.Fatal(err)
-	}
-	if d.Precision != Int8.String() || d.MinCosine < 0.99 {
-		t.Fatalf("packed as %+v", d)
 	}
 	return dir, packed
 }
