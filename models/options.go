@@ -194,7 +194,7 @@ func (m *Model) apply(s settings, opts []Option) (settings, error) {
 			}
 		case types.OptionPrecision:
 			if f := NumberFormat(o.Value); !m.encoder.offers(f) {
-				return s, &OptionError{"Precision", fmt.Sprintf("%v is not offered by this model, which computes in %s", f, m.encoder.precision())}
+				return s, &OptionError{"Precision", fmt.Sprintf("%v is not offered by this model as it was opened, which computes in %s", f, m.encoder.precision())}
 			}
 		case types.OptionLogger:
 			s.logger, _ = o.Any.(*slog.Logger)

@@ -57,6 +57,25 @@ func Pack(ctx context.Context, path, out string, opts ...Option) (Description, e
 	if err != nil {
 		return Description{}, err
 	}
+	// Before the work, not after it.
+	if info, err := os.Stat(filepath.Dir(out)); err != nil {
+		return Description{}, err
+	} else if !info.IsDir() {
+		return Description{}, &fs.PathError{Op: "create", Path: out, Err: errors.New("not in a folder")}
+	}
+	if info, err := os.Stat(out); err == nil && !info.Mode().IsRegular() {
+		return Description{}, &fs.PathError{Op: "create", Path: out, Err: errors.New("there is something else than a file")}
+	}
+	if file != "" {
+		packed, err := packedFolder(path)
+		if err != nil {
+			return Description{}, err
+		}
+		if packed != nil {
+			packed.packed.file.Close()
+			return Description{}, modelfile.Errorf(path, "", "packed already")
+		}
+	}
 	f := diskFolder(dir, file)
 	files := &recorder{FS: f.fsys, read: map[string]bool{}}
 	f.fsys = files
@@ -175,32 +194,32 @@ func cosine(a, b []float32) float64 {
 
 // packOnce returns the int8 form from the cache, or makes it and puts it there. A cache that cannot be read
 // or written is as good as none.
-func (e *bertEncoder) packOnce(s bert.Source, dir, texts string, pack func() (*bert.Int8, error)) (*bert.Int8, *safetensors.File, error) {
+func (e *bertEncoder) packOnce(s bert.Source, dir, texts string, pack func() (*bert.Int8, error)) (_ *bert.Int8, _ *safetensors.File, uncached, err error) {
 	if dir == "" {
 		q, err := pack()
-		return q, nil, err
+		return q, nil, nil, err
 	}
 	sum, err := bert.SourceSum(e.config, s)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	source := hex.EncodeToString(sum[:])
 	key := sha256.Sum256([]byte(source + "\n" + e.shape() + "\n" + texts))
-	path := filepath.Join(dir, fmt.Sprintf("%x-%s-v%d.gomai", key[:16], packedRecipe, packedVersion))
+	path := filepath.Join(dir, fmt.Sprintf("%x-%s-v%d.packed", key[:16], packedRecipe, packedVersion))
 	if f, err := safetensors.Open(path); err == nil {
 		if q, man, err := loadPacked(f); err == nil && man.Source == source {
-			return q, f, nil
+			return q, f, nil, nil
 		}
 		f.Close()
 	}
 	q, err := pack()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	if os.MkdirAll(dir, 0o755) == nil {
-		_ = writeWhole(path, func(w io.Writer) error { return writePacked(w, q, manifest{Source: source}, nil) })
+	if uncached = os.MkdirAll(dir, 0o755); uncached == nil {
+		uncached = writeWhole(path, func(w io.Writer) error { return writePacked(w, q, manifest{Source: source}, nil) })
 	}
-	return q, nil, nil
+	return q, nil, uncached, nil
 }
 
 // writeWhole writes a file that appears under its name when it is whole.

@@ -17,8 +17,8 @@ import (
 )
 
 // Calibration gives Open other texts than those it carries to find the ranges of values on that int8
-// layers are made for: texts like those that will be embedded, a hundred or more. Every eighth of them is
-// kept for measuring what int8 loses. It is for Open alone.
+// layers are made for: texts like those that will be embedded, a hundred or more; fewer than 32 are refused.
+// Every eighth of them, and of those that it carries, is kept for measuring what int8 loses. It is for Open alone.
 func Calibration(texts []string) Option {
 	return Option{Kind: types.OptionCalibration, Any: texts}
 }
@@ -26,6 +26,9 @@ func Calibration(texts []string) Option {
 // Spread gives Open a Runner over which the work of one batch is spread. Without it a batch is computed on
 // one goroutine. It is for Open alone.
 func Spread(r types.Runner) Option { return Option{Kind: types.OptionSpread, Any: r} }
+
+// leastTexts is the least number of texts to calibrate with.
+const leastTexts = 32
 
 //go:embed calibration.json
 var calibrationJSON []byte
@@ -66,13 +69,17 @@ func (e *bertEncoder) load(s bert.Source, t *tokenizer.Tokenizer, disk bool, opt
 	}
 	var err error
 	if precision == Auto || precision == Int8 {
-		if texts == nil {
-			texts = calibrationTexts()
+		if texts != nil && len(texts) < leastTexts {
+			return &OptionError{"Calibration", fmt.Sprintf("%d texts, at least %d are needed", len(texts), leastTexts)}
 		}
 		var file *safetensors.File
-		e.int8, file, err = e.packOnce(s, cache, strings.Join(texts, "\x00"), func() (*bert.Int8, error) {
+		var uncached error
+		e.int8, file, uncached, err = e.packOnce(s, cache, strings.Join(texts, "\x00"), func() (*bert.Int8, error) {
 			return e.quantize(s, t, texts, progress)
 		})
+		if uncached != nil && logger != nil {
+			logger.Warn("the packed model could not be kept, the next process packs it again", slog.Any("error", uncached))
+		}
 		if file != nil {
 			e.cached = file
 		}
@@ -113,22 +120,42 @@ func (e *bertEncoder) quantize(s bert.Source, t *tokenizer.Tokenizer, texts []st
 	work := new(scratch)
 	vector := make([]float32, e.dim())
 	c.Vector = func(hidden []float32) ([]float32, error) { return vector, e.finish(hidden, vector, work) }
+	carried := texts == nil
+	if carried {
+		texts = calibrationTexts()
+	}
+	ranges, check, err := e.splitTexts(t, texts)
+	if err != nil {
+		return nil, err
+	}
+	c.Texts, c.Check = ranges, check
+	if !carried { // what is measured shall mean the same whoever gave the texts
+		if _, check, err = e.splitTexts(t, calibrationTexts()); err != nil {
+			return nil, err
+		}
+		c.Check = append(c.Check, check...)
+	}
+	return bert.Quantize(e.config, s, &c)
+}
+
+// splitTexts tokenises texts and long ones made of them: seven of eight to find ranges on, one to check with.
+func (e *bertEncoder) splitTexts(t *tokenizer.Tokenizer, texts []string) (ranges, check [][]int32, err error) {
 	var short [][]int32
 	for _, text := range texts {
 		tokens, err := t.Tokenize(text)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		short = append(short, cutIDs(tokens.IDs, e.config.Positions))
 	}
 	for i, ids := range append(short, longTexts(t, texts, e.config.Positions)...) {
 		if i%8 == 7 {
-			c.Check = append(c.Check, ids)
+			check = append(check, ids)
 		} else {
-			c.Texts = append(c.Texts, ids)
+			ranges = append(ranges, ids)
 		}
 	}
-	return bert.Quantize(e.config, s, &c)
+	return ranges, check, nil
 }
 
 // cutIDs leaves limit ids of a text, the last one included.
@@ -146,7 +173,7 @@ func longTexts(t *tokenizer.Tokenizer, texts []string, positions int) (long [][]
 	for i := range 16 {
 		limit := positions >> []int{0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2}[i]
 		var all strings.Builder
-		for ; all.Len() < 6*limit; next++ {
+		for ; all.Len() < 6*limit; next++ { // a space at least is added
 			all.WriteString(texts[next%len(texts)])
 			all.WriteByte(' ')
 		}

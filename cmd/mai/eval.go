@@ -72,7 +72,7 @@ From the second precision on, the table says how near vectors are to those of th
 			if r.Model == "" {
 				r.Model = builtinName
 			}
-			err = eachPrecision(model.path, names, func(m *models.Model) error {
+			err = eachPrecision(&model, names, func(m *models.Model) error {
 				result, err := tasks.measure(cmd.Context(), m, &stages{w: cmd.ErrOrStderr()})
 				r.Results = append(r.Results, result)
 				return err
@@ -94,7 +94,7 @@ From the second precision on, the table says how near vectors are to those of th
 }
 
 // eachPrecision opens the model in each of the precisions, or in all that it offers, and calls f.
-func eachPrecision(path string, names []string, f func(m *models.Model) error) error {
+func eachPrecision(flag *modelFlag, names []string, f func(m *models.Model) error) error {
 	given := names != nil
 	if !given {
 		names = []string{"f32", "bf16", "int8"}
@@ -105,7 +105,7 @@ func eachPrecision(path string, names []string, f func(m *models.Model) error) e
 		}
 	}
 	run := func(name string) error {
-		m, err := openModel(path, models.Precision(precisions[name]))
+		m, err := flag.open(models.Precision(precisions[name]))
 		if err != nil {
 			return err
 		}

@@ -29,7 +29,7 @@ machines without one, for images of containers, and for models that many process
 share its memory.
 
 The ranges of numbers are found on texts that mai carries, or on those in --calibration FILE,
-one a line: a hundred or more of the kind that will be embedded.`,
+one a line: a hundred or more of the kind that will be embedded, 32 at least.`,
 		Example: "  mai pack all-MiniLM-L6-v2 -o minilm.gomai",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -130,4 +130,7 @@ func TestPack(t *testing.T) {
 	run(t, "", "pack", "nowhere", "-o", out).expect(t, 3)
 	run(t, "", "pack", tiny, "-o", out).expect(t, 2) // its layers are too narrow for int8
 	run(t, "", "pack", out).expect(t, 2)
+	run(t, "", "pack", out, "-o", out+"2").expect(t, 3) // packed already
+	run(t, "", "pack", tiny, "-o", filepath.Join(out, "x")).expect(t, 1)
+	run(t, "", "pack", tiny, "-o", out, "--calibration", write(t, "few.txt", "one text\n")).expect(t, 2)
 }

@@ -122,7 +122,8 @@ func (p *pass) take(helper int) {
 		}
 		if p.failed.Load() == nil {
 			if err := p.piece(s, stage, n%p.pieces); err != nil {
-				p.failed.CompareAndSwap(nil, &err)
+				failed := err // err itself would be moved to the heap in every piece
+				p.failed.CompareAndSwap(nil, &failed)
 			}
 		}
 		if int(p.current.Add(1)) == p.pieces {

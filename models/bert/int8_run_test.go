@@ -88,3 +88,21 @@ func TestRunnersDoNotMatter(t *testing.T) {
 		}
 	}
 }
+
+func TestForwardInt8AllocatesNothing(t *testing.T) {
+	c := smallConfig("gelu")
+	e := quantize(t, c, 0)
+	texts := [][]int32{{1, 2, 3}, {4}, make([]int32, 40)}
+	var hidden [][]float32
+	for _, ids := range texts {
+		hidden = append(hidden, make([]float32, len(ids)*c.HiddenSize))
+	}
+	ctx := t.Context()
+	if n := testing.AllocsPerRun(20, func() {
+		if err := e.Forward(ctx, texts, hidden, oneByOne{}); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
