@@ -36,6 +36,7 @@ var packRealOnce = sync.OnceValues(func() (string, error) {
 func packReal(t *testing.T) (dir, packed string) {
 	t.Helper()
 	dir = testmodel.MiniLM(t)
+	testmodel.Slow(t) // packing is, without assembly or under the race detector
 	packed, err := packRealOnce()
 	if err != nil {
 		t.Fatal(err)
