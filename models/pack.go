@@ -104,12 +104,12 @@ func Pack(ctx context.Context, path, out string, opts ...Option) (Description, e
 	if man.SourceSHA256, err = fileSHA256(f.display(f.weightsName)); err != nil {
 		return Description{}, err
 	}
+	v := make([]float32, e.dim())
 	for _, text := range goldenTexts {
-		v, err := m.Embed(ctx, text, Batching(false))
-		if err != nil {
+		if err := m.embedGolden(ctx, text, v); err != nil {
 			return Description{}, err
 		}
-		man.Golden = append(man.Golden, newGolden(text, v.F32))
+		man.Golden = append(man.Golden, newGolden(text, v))
 	}
 	content, err := files.content(f.weightsName)
 	if err != nil {
@@ -168,7 +168,7 @@ func (m *Model) checkGolden(ctx context.Context, texts []golden) error {
 		if err != nil || len(want) != len(got) {
 			return modelfile.Errorf("", manifestTensor, "the golden vector of %q has %d components, the model %d", texts[i].Text, len(want), len(got))
 		}
-		if _, err := m.EmbedInto(ctx, texts[i].Text, got, goldenOptions...); err != nil {
+		if err := m.embedGolden(ctx, texts[i].Text, got); err != nil {
 			return err
 		}
 		same := slices.EqualFunc(got, want, func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) })
@@ -179,8 +179,15 @@ func (m *Model) checkGolden(ctx context.Context, texts []golden) error {
 	return nil
 }
 
-// goldenOptions undo what the options of Open may have changed.
-var goldenOptions = []Option{{Kind: types.OptionRole, Value: int64(roleNone)}, Batching(false)}
+// embedGolden makes a vector that no option of Open has a part in.
+func (m *Model) embedGolden(ctx context.Context, text string, dst []float32) error {
+	if !m.gate.enter() {
+		return ErrClosed
+	}
+	defer m.gate.leave()
+	_, err := m.embedText(ctx, settings{maxTokens: m.encoder.positions(), dims: len(dst), direct: true}, text, dst)
+	return err
+}
 
 func cosine(a, b []float32) float64 {
 	var ab, aa, bb float64

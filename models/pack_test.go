@@ -185,3 +185,23 @@ func TestPackedModelKeepsItsName(t *testing.T) {
 		t.Errorf("prompts %q and %q, want %q and %q", got.Query, got.Document, want.Query, want.Document)
 	}
 }
+
+// What Open is told about calls has no part in the texts that prove a packed model.
+func TestGoldenTextsDoNotHangOnOptions(t *testing.T) {
+	_, packed := packReal(t)
+	for _, opts := range [][]Option{
+		{MaxTokens(3)}, {MaxTokens(8), Overflow(Refuse)}, {AsQuery}, {QueueLimit(0)}, {Batching(false)},
+	} {
+		m, err := Open(packed, opts...)
+		if err != nil {
+			t.Fatalf("%+v: %v", opts, err)
+		}
+		if err := m.CheckGolden(t.Context()); err != nil {
+			t.Errorf("%+v: %v", opts, err)
+		}
+		if err := m.Warm(t.Context()); err != nil {
+			t.Errorf("%+v: Warm says %v", opts, err)
+		}
+		m.Close()
+	}
+}
