@@ -19,13 +19,13 @@ type folder struct {
 	dir     string                   // in fsys
 	name    string                   // of the model, if the folder has it
 	file    string                   // of the weights, below the transformer; "" to look for it
-	disk    bool                     // the files lie on disk, where what is made of them may be kept
 	packed  *packedModel             // whose files these are, or nil
 	display func(name string) string // the name that stands in errors
 	weights func(name string) (*safetensors.File, error)
 	graph   func(name string) (*onnx.Model, error)
 
-	weightsName string // of the file of weights that was opened, in fsys
+	opening     opening // what the options say; before, where what is made of the weights is kept
+	weightsName string  // of the file of weights that was opened, in fsys
 }
 
 // The files of a folder that are read. Only the weights, the tokeniser and, for encoders in

@@ -51,7 +51,11 @@ func Open(path string, opts ...Option) (*Model, error) {
 			return nil, err
 		}
 		if f != nil {
-			return f.open(opts)
+			m, err := f.open(opts)
+			if err != nil {
+				f.packed.file.Close()
+			}
+			return m, err
 		}
 	}
 	return diskFolder(dir, file).open(opts)
@@ -64,7 +68,7 @@ func diskFolder(dir, file string) *folder {
 		dir:     ".",
 		name:    folderName(dir),
 		file:    file,
-		disk:    true,
+		opening: opening{cache: defaultCache()},
 		display: display,
 		weights: func(name string) (*safetensors.File, error) { return safetensors.Open(display(name)) },
 		graph:   func(name string) (*onnx.Model, error) { return onnx.Open(display(name)) },
@@ -177,6 +181,7 @@ func (f *folder) open(opts []Option) (_ *Model, err error) {
 	if _, err := cpu.Detect(); err != nil {
 		return nil, err // a wrong MAI_CPU, at the first call that can say so
 	}
+	opts = f.opening.read(opts)
 	parts, err := f.readModules()
 	if err != nil {
 		return nil, err
@@ -186,20 +191,21 @@ func (f *folder) open(opts []Option) (_ *Model, err error) {
 		return nil, err
 	}
 	f.weightsName = weights.name
-	defer func() {
-		if err != nil {
-			weights.Close()
-		}
-	}()
 	m := &Model{free: newScratches()}
-	m.gate = newGate(func() error {
+	release := func() error {
 		err := weights.Close()
 		if e, ok := m.encoder.(*bertEncoder); ok && e.cached != nil {
 			err = errors.Join(err, e.cached.Close())
 		}
 		return err
-	})
-	if m.tokenizer, opts, err = f.openTokenizer(parts.transformer, opts); err != nil {
+	}
+	defer func() {
+		if err != nil {
+			release()
+		}
+	}()
+	m.gate = newGate(release)
+	if m.tokenizer, err = f.openTokenizer(parts.transformer); err != nil {
 		return nil, err
 	}
 	m.card = f.readCard(parts.transformer)
@@ -211,13 +217,13 @@ func (f *folder) open(opts []Option) (_ *Model, err error) {
 	}
 	switch prompted := m.prompts != [3]string{}; {
 	case f.packed != nil:
-		m.encoder, m.defaults.maxTokens, m.packed, err = f.openPacked(parts, m.tokenizer, prompted, opts)
+		m.encoder, m.defaults.maxTokens, m.packed, err = f.openPacked(parts, m.tokenizer, prompted)
 	case weights.graph != nil:
-		m.encoder, m.defaults.maxTokens, err = f.openGraph(parts, weights.graph, m.tokenizer, prompted, opts)
+		m.encoder, m.defaults.maxTokens, err = f.openGraph(parts, weights.graph, m.tokenizer, prompted)
 	case isStatic(weights.tensors):
 		m.encoder, m.defaults.maxTokens, err = f.openStatic(parts, weights.tensors, m.tokenizer)
 	default:
-		m.encoder, m.defaults.maxTokens, err = f.openBERT(parts, weights.tensors, m.tokenizer, prompted, opts)
+		m.encoder, m.defaults.maxTokens, err = f.openBERT(parts, weights.tensors, m.tokenizer, prompted)
 	}
 	if err != nil {
 		return nil, err
@@ -227,7 +233,7 @@ func (f *folder) open(opts []Option) (_ *Model, err error) {
 	}
 	m.defaults.class, m.defaults.queueLimit = classes, defaultQueueLimit
 	m.defaults.dims = m.encoder.dim()
-	if m.defaults, err = m.intoFloats(forCalls(opts)); err != nil {
+	if m.defaults, err = m.intoFloats(opts); err != nil {
 		return nil, err
 	}
 	if m.encoder.batchTokens() > 0 {
@@ -242,26 +248,16 @@ func (f *folder) open(opts []Option) (_ *Model, err error) {
 	return m, nil
 }
 
-// openTokenizer opens the tokeniser that the options name, or that in dir, and returns the other options.
-func (f *folder) openTokenizer(dir string, opts []Option) (*tokenizer.Tokenizer, []Option, error) {
-	var rest []Option
-	file := ""
-	for _, o := range opts {
-		if o.Kind == types.OptionTokenizer {
-			file, _ = o.Any.(string)
-		} else {
-			rest = append(rest, o)
-		}
-	}
-	if file != "" {
-		t, err := tokenizer.Open(file)
-		return t, rest, err
+// openTokenizer opens the tokeniser that the options name, or that in dir.
+func (f *folder) openTokenizer(dir string) (*tokenizer.Tokenizer, error) {
+	if file := f.opening.tokenizer; file != "" {
+		return tokenizer.Open(file)
 	}
 	t, err := tokenizer.OpenFS(f.fsys, dir)
 	if err != nil {
 		err = f.renamed(err)
 	}
-	return t, rest, err
+	return t, err
 }
 
 // isStatic reports whether the weights are a table and not a network.
@@ -303,7 +299,7 @@ func (f *folder) openStatic(parts modules, weights *safetensors.File, t *tokeniz
 }
 
 // openBERT makes a BERT encoder and the length to which its texts are cut.
-func (f *folder) openBERT(parts modules, weights *safetensors.File, t *tokenizer.Tokenizer, prompted bool, opts []Option) (encoder, int, error) {
+func (f *folder) openBERT(parts modules, weights *safetensors.File, t *tokenizer.Tokenizer, prompted bool) (encoder, int, error) {
 	name := path.Join(parts.transformer, configFile)
 	data, err := modelfile.ReadFile(f.fsys, name)
 	if err != nil {
@@ -321,13 +317,13 @@ func (f *folder) openBERT(parts modules, weights *safetensors.File, t *tokenizer
 	if err != nil {
 		return nil, 0, err
 	}
-	return e, limit, e.load(bert.Tensors(weights), t, f.disk, opts)
+	return e, limit, e.load(bert.Tensors(weights), t, &f.opening)
 }
 
 // openPacked makes the encoder of a packed file and the length to which its texts are cut.
-func (f *folder) openPacked(parts modules, t *tokenizer.Tokenizer, prompted bool, opts []Option) (encoder, int, manifest, error) {
+func (f *folder) openPacked(parts modules, t *tokenizer.Tokenizer, prompted bool) (encoder, int, manifest, error) {
 	q, man := f.packed.int8, f.packed.manifest
-	e := &bertEncoder{config: q.Config(), int8: q, graph: man.Graph}
+	e := &bertEncoder{config: q.Config(), int8: q, graph: man.Graph, run: f.opening.runner}
 	var err error
 	if e.head, err = f.readHead(parts, e.config.HiddenSize, prompted); err != nil {
 		return nil, 0, man, err
@@ -335,11 +331,6 @@ func (f *folder) openPacked(parts modules, t *tokenizer.Tokenizer, prompted bool
 	if g := man.Graph; g != nil {
 		if err := f.poolInGraph(&e.head, f.packed.file.Name(), g); err != nil {
 			return nil, 0, man, err
-		}
-	}
-	for _, o := range opts {
-		if o.Kind == types.OptionSpread {
-			e.run, _ = o.Any.(types.Runner)
 		}
 	}
 	limit, err := f.maxTokens(parts.transformer, e.config.Positions, t)

@@ -1,9 +1,9 @@
 package models
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
-	"slices"
 
 	"github.com/maida-ai/gomai/types"
 )
@@ -124,8 +124,23 @@ func TokenizerFile(path string) Option {
 	return Option{Kind: types.OptionTokenizer, Any: path}
 }
 
-// openOnly names the options that Open and Pack read, and calls do not take.
+// opening is what the options come to that Open and Pack read.
+type opening struct {
+	precision NumberFormat
+	logger    *slog.Logger // nil for silence
+
+	// Of options that calls do not take.
+	tokenizer   string   // a file, or "" for the model's own
+	calibration []string // nil for the texts that the package carries
+	cache       string   // a folder, or "" for none
+	licence     string
+	runner      types.Runner                        // nil for the caller's goroutine
+	progress    func(stage string, done, total int) // nil for nobody
+}
+
+// openOnly names the options that calls do not take.
 var openOnly = map[types.EmbedOptionKind]string{
+	types.OptionTokenizer:   "TokenizerFile",
 	types.OptionCalibration: "Calibration",
 	types.OptionSpread:      "Spread",
 	types.OptionProgress:    "Progress",
@@ -133,9 +148,39 @@ var openOnly = map[types.EmbedOptionKind]string{
 	types.OptionCache:       "Cache",
 }
 
-// forCalls returns the options that calls take too.
-func forCalls(opts []Option) []Option {
-	return slices.DeleteFunc(slices.Clone(opts), func(o Option) bool { return openOnly[o.Kind] != "" })
+// read changes o by opts and returns those that are settings of calls too.
+func (o *opening) read(opts []Option) (forCalls []Option) {
+	for _, option := range opts {
+		switch option.Kind {
+		case types.OptionPrecision:
+			o.precision = NumberFormat(option.Value)
+		case types.OptionLogger:
+			o.logger, _ = option.Any.(*slog.Logger)
+		case types.OptionTokenizer:
+			o.tokenizer, _ = option.Any.(string)
+		case types.OptionCalibration:
+			o.calibration, _ = option.Any.([]string)
+		case types.OptionCache:
+			o.cache, _ = option.Any.(string)
+		case types.OptionLicence:
+			o.licence, _ = option.Any.(string)
+		case types.OptionSpread:
+			o.runner, _ = option.Any.(types.Runner)
+		case types.OptionProgress:
+			o.progress, _ = option.Any.(func(stage string, done, total int))
+		}
+		if openOnly[option.Kind] == "" {
+			forCalls = append(forCalls, option)
+		}
+	}
+	return forCalls
+}
+
+// warn tells the logger, if there is one.
+func (o *opening) warn(message string, attr slog.Attr) {
+	if o.logger != nil {
+		o.logger.LogAttrs(context.Background(), slog.LevelWarn, message, attr)
+	}
 }
 
 // OptionError is returned for a setting that makes no sense, or none for this model.
@@ -219,11 +264,10 @@ func (m *Model) apply(s settings, opts []Option) (settings, error) {
 				return s, &OptionError{"QueueLimit", fmt.Sprintf("%d calls, at least 0 are needed", o.Value)}
 			}
 			s.queueLimit = int(o.Value)
-		case types.OptionTokenizer:
-			return s, &OptionError{"TokenizerFile", "a model keeps the tokeniser that it was opened with"}
-		case types.OptionCalibration, types.OptionSpread, types.OptionProgress, types.OptionLicence, types.OptionCache:
-			return s, &OptionError{openOnly[o.Kind], "is for opening and packing a model, not for a call"}
 		default:
+			if name := openOnly[o.Kind]; name != "" {
+				return s, &OptionError{name, "is for opening and packing a model, not for a call"}
+			}
 			return s, &OptionError{"Option", fmt.Sprintf("unknown kind %d", o.Kind)}
 		}
 	}

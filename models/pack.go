@@ -16,9 +16,7 @@ import (
 	"strings"
 
 	"github.com/maida-ai/gomai/internal/cpu"
-	"github.com/maida-ai/gomai/models/bert"
 	"github.com/maida-ai/gomai/models/modelfile"
-	"github.com/maida-ai/gomai/models/safetensors"
 	"github.com/maida-ai/gomai/types"
 )
 
@@ -79,14 +77,9 @@ func Pack(ctx context.Context, path, out string, opts ...Option) (Description, e
 	f := diskFolder(dir, file)
 	files := &recorder{FS: f.fsys, read: map[string]bool{}}
 	f.fsys = files
-	licence := ""
-	for _, o := range opts {
-		switch o.Kind {
-		case types.OptionLicence:
-			licence, _ = o.Any.(string)
-		case types.OptionTokenizer:
-			return Description{}, &OptionError{"TokenizerFile", "what is packed is in the model's folder: put the file there"}
-		}
+	var given opening
+	if given.read(opts); given.tokenizer != "" {
+		return Description{}, &OptionError{"TokenizerFile", "what is packed is in the model's folder: put the file there"}
 	}
 	m, err := f.open(append(slices.Clone(opts), Precision(Int8), Cache("")))
 	if err != nil {
@@ -97,7 +90,7 @@ func Pack(ctx context.Context, path, out string, opts ...Option) (Description, e
 	if !ok {
 		return Description{}, &OptionError{"Pack", "a static table is one file already, and opens as fast"}
 	}
-	man := manifest{Name: f.name, Licence: licence, Graph: e.graph, SourceFile: f.weightsName}
+	man := manifest{Name: f.name, Licence: given.licence, Graph: e.graph, SourceFile: f.weightsName}
 	if man.Licence == "" {
 		man.Licence = cardLicence(f.readText(cardFile))
 	}
@@ -197,36 +190,6 @@ func cosine(a, b []float32) float64 {
 		bb += float64(b[i]) * float64(b[i])
 	}
 	return ab / math.Sqrt(aa*bb)
-}
-
-// packOnce returns the int8 form from the cache, or makes it and puts it there. A cache that cannot be read
-// or written is as good as none.
-func (e *bertEncoder) packOnce(s bert.Source, dir, texts string, pack func() (*bert.Int8, error)) (_ *bert.Int8, _ *safetensors.File, uncached, err error) {
-	if dir == "" {
-		q, err := pack()
-		return q, nil, nil, err
-	}
-	sum, err := bert.SourceSum(e.config, s)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	source := hex.EncodeToString(sum[:])
-	key := sha256.Sum256([]byte(source + "\n" + e.shape() + "\n" + texts))
-	path := filepath.Join(dir, fmt.Sprintf("%x-%s-v%d.packed", key[:16], packedRecipe, packedVersion))
-	if f, err := safetensors.Open(path); err == nil {
-		if q, man, err := loadPacked(f); err == nil && man.Source == source {
-			return q, f, nil, nil
-		}
-		f.Close()
-	}
-	q, err := pack()
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	if uncached = os.MkdirAll(dir, 0o755); uncached == nil {
-		uncached = writeWhole(path, func(w io.Writer) error { return writePacked(w, q, manifest{Source: source}, nil) })
-	}
-	return q, nil, uncached, nil
 }
 
 // writeWhole writes a file that appears under its name when it is whole.

@@ -1,11 +1,16 @@
 package models
 
 import (
+	"crypto/sha256"
 	_ "embed"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -44,62 +49,20 @@ func calibrationTexts() (texts []string) {
 
 // load makes e compute what the options of Open ask for: in int8 if that is possible and good enough, unless
 // they say float32 or bfloat16.
-func (e *bertEncoder) load(s bert.Source, t *tokenizer.Tokenizer, disk bool, opts []Option) error {
-	precision, texts, cache := Auto, []string(nil), ""
-	if disk {
-		cache = defaultCache()
-	}
-	var progress func(stage string, done, total int)
-	var logger *slog.Logger
-	for _, o := range opts {
-		switch o.Kind {
-		case types.OptionPrecision:
-			precision = NumberFormat(o.Value)
-		case types.OptionCalibration:
-			texts, _ = o.Any.([]string)
-		case types.OptionSpread:
-			e.run, _ = o.Any.(types.Runner)
-		case types.OptionCache:
-			cache, _ = o.Any.(string)
-		case types.OptionProgress:
-			progress, _ = o.Any.(func(stage string, done, total int))
-		case types.OptionLogger:
-			logger, _ = o.Any.(*slog.Logger)
-		}
-	}
-	var err error
-	if precision == Auto || precision == Int8 {
-		if texts != nil && len(texts) < leastTexts {
-			return &OptionError{"Calibration", fmt.Sprintf("%d texts, at least %d are needed", len(texts), leastTexts)}
-		}
-		var file *safetensors.File
-		var uncached error
-		e.int8, file, uncached, err = e.packOnce(s, cache, strings.Join(texts, "\x00"), func() (*bert.Int8, error) {
-			return e.quantize(s, t, texts, progress)
-		})
-		if uncached != nil && logger != nil {
-			logger.Warn("the packed model could not be kept, the next process packs it again", slog.Any("error", uncached))
-		}
-		if file != nil {
-			e.cached = file
-		}
+func (e *bertEncoder) load(s bert.Source, t *tokenizer.Tokenizer, o *opening) (err error) {
+	e.run = o.runner
+	switch o.precision {
+	case Auto, Int8:
+		err := e.loadInt8(s, t, o)
 		var unfit *bert.Unfit
 		if !errors.As(err, &unfit) {
-			if err == nil && logger != nil {
-				if q := e.int8.Quality(); len(q.FloatLayers()) > 0 {
-					logger.Warn("layers would lose too much in int8 and compute in float32", slog.Any("layers", q.FloatLayers()))
-				}
-			}
 			return err
 		}
-		if precision == Int8 {
+		if o.precision == Int8 {
 			return &OptionError{"Precision", fmt.Sprintf("int8 is not offered by this model: %s", unfit.Reason)}
 		}
-		if logger != nil {
-			logger.Warn("the model computes in float32 and not in int8", slog.String("reason", unfit.Reason))
-		}
-	}
-	if precision == BF16 {
+		o.warn("the model computes in float32 and not in int8", slog.String("reason", unfit.Reason))
+	case BF16:
 		if !simd.HasBF16() {
 			return &OptionError{"Precision", "this CPU has no bf16 arithmetic that is in use: neither AVX512_BF16 nor AMX_BF16"}
 		}
@@ -111,29 +74,79 @@ func (e *bertEncoder) load(s bert.Source, t *tokenizer.Tokenizer, disk bool, opt
 	return err
 }
 
+// loadInt8 takes the int8 form from the cache, or makes it and puts it there. A cache that cannot be read or
+// written is as good as none, but for a word to the logger.
+func (e *bertEncoder) loadInt8(s bert.Source, t *tokenizer.Tokenizer, o *opening) error {
+	if o.calibration != nil && len(o.calibration) < leastTexts {
+		return &OptionError{"Calibration", fmt.Sprintf("%d texts, at least %d are needed", len(o.calibration), leastTexts)}
+	}
+	var source, path string
+	if o.cache != "" {
+		sum, err := bert.SourceSum(e.config, s)
+		if err != nil {
+			return err
+		}
+		source = hex.EncodeToString(sum[:])
+		path = e.cachePath(o, source)
+		if f, err := safetensors.Open(path); err == nil {
+			q, man, err := loadPacked(f)
+			if err == nil && man.Source == source {
+				e.int8, e.cached = q, f
+				e.warnOfFloats(o)
+				return nil
+			}
+			f.Close()
+		}
+	}
+	var err error
+	if e.int8, err = e.quantize(s, t, o); err != nil {
+		return err
+	}
+	e.warnOfFloats(o)
+	if path != "" {
+		err := os.MkdirAll(o.cache, 0o755)
+		if err == nil {
+			err = writeWhole(path, func(w io.Writer) error { return writePacked(w, e.int8, manifest{Source: source}, nil) })
+		}
+		if err != nil {
+			o.warn("the packed model could not be kept, the next process packs it again", slog.Any("error", err))
+		}
+	}
+	return nil
+}
+
+// cachePath is where the int8 form of a source is kept: under a name that hangs on all that it is made of.
+func (e *bertEncoder) cachePath(o *opening, source string) string {
+	key := sha256.Sum256([]byte(source + "\n" + e.shape() + "\n" + strings.Join(o.calibration, "\x00")))
+	return filepath.Join(o.cache, fmt.Sprintf("%x-%s-v%d.packed", key[:16], packedRecipe, packedVersion))
+}
+
+func (e *bertEncoder) warnOfFloats(o *opening) {
+	q := e.int8.Quality()
+	if layers := q.FloatLayers(); len(layers) > 0 {
+		o.warn("layers would lose too much in int8 and compute in float32", slog.Any("layers", layers))
+	}
+}
+
 // quantize makes the int8 form of the encoder.
-func (e *bertEncoder) quantize(s bert.Source, t *tokenizer.Tokenizer, texts []string, progress func(string, int, int)) (*bert.Int8, error) {
+func (e *bertEncoder) quantize(s bert.Source, t *tokenizer.Tokenizer, o *opening) (*bert.Int8, error) {
 	var c bert.Calibration
-	if progress != nil {
-		c.Progress = func(done, total int) { progress("packing layers", done, total) }
+	if o.progress != nil {
+		c.Progress = func(done, total int) { o.progress("packing layers", done, total) }
 	}
 	work := new(scratch)
 	vector := make([]float32, e.dim())
 	c.Vector = func(hidden []float32) ([]float32, error) { return vector, e.finish(hidden, vector, work) }
-	carried := texts == nil
-	if carried {
-		texts = calibrationTexts()
-	}
-	ranges, check, err := e.splitTexts(t, texts)
-	if err != nil {
+	var err error
+	if c.Texts, c.Check, err = e.splitTexts(t, calibrationTexts()); err != nil {
 		return nil, err
 	}
-	c.Texts, c.Check = ranges, check
-	if !carried { // what is measured shall mean the same whoever gave the texts
-		if _, check, err = e.splitTexts(t, calibrationTexts()); err != nil {
+	if o.calibration != nil { // what is measured shall mean the same whoever gave the texts, so all are checked
+		texts, check, err := e.splitTexts(t, o.calibration)
+		if err != nil {
 			return nil, err
 		}
-		c.Check = append(c.Check, check...)
+		c.Texts, c.Check = texts, append(c.Check, check...)
 	}
 	return bert.Quantize(e.config, s, &c)
 }

@@ -124,7 +124,7 @@ func (f *folder) beginning(name string) ([]byte, error) {
 
 // openGraph makes an encoder of an ONNX model, whose graph says what a config.json would, and the length
 // to which its texts are cut.
-func (f *folder) openGraph(parts modules, graph *onnx.Model, t *tokenizer.Tokenizer, prompted bool, opts []Option) (encoder, int, error) {
+func (f *folder) openGraph(parts modules, graph *onnx.Model, t *tokenizer.Tokenizer, prompted bool) (encoder, int, error) {
 	config := graph.Config()
 	e := &bertEncoder{config: config}
 	var err error
@@ -141,7 +141,7 @@ func (f *folder) openGraph(parts modules, graph *onnx.Model, t *tokenizer.Tokeni
 	if err != nil {
 		return nil, 0, err
 	}
-	if err := e.load(graph, t, f.disk, opts); err != nil {
+	if err := e.load(graph, t, &f.opening); err != nil {
 		return nil, 0, err
 	}
 	if !graph.Lent() {
