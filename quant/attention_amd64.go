@@ -53,11 +53,11 @@ type attendArguments struct {
 const attendWork = 2000
 
 func (w *Workspace) attendTexts(ctx context.Context, s *Scratch, first, end int, l *Layer) error {
-	if w.level == cpu.AVXVNNI || w.level == cpu.AVX2 {
-		return w.attendTexts256(ctx, s, first, end, l)
-	}
-	if w.level != cpu.AVX512VNNI || !w.vbmi {
+	switch {
+	case w.level == cpu.Generic:
 		return w.attendTextsGeneric(ctx, s, first, end, l)
+	case w.level != cpu.AVX512VNNI || !w.vbmi: // the lookup of shares needs it
+		return w.attendTexts256(ctx, s, first, end, l)
 	}
 	if err := ctx.Err(); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -107,17 +108,14 @@ type productResults struct {
 	memory       []byte
 }
 
-// run runs each stage on the numbers of the case. change may change the workspace that begins.
-func (c *productCase) run(t *testing.T, change func(w *Workspace)) (p productResults) {
+// run runs each stage on the numbers of the case.
+func (c *productCase) run(t *testing.T) (p productResults) {
 	t.Helper()
 	var w Workspace
 	var s Scratch
 	ctx, h, inner := t.Context(), c.shape.Hidden, c.shape.Inner
 	begin := func() {
 		c.begin(&w, &s)
-		if change != nil {
-			change(&w)
-		}
 	}
 	stage := func(run func(first, end int) error) {
 		for b := 0; b < w.Blocks(); b += SuperBlock {
@@ -217,10 +215,10 @@ func bits(v []float32) []uint32 {
 func (c *productCase) check(t *testing.T) {
 	t.Helper()
 	restore := cpu.Use(cpu.Generic, 0)
-	want := c.run(t, nil)
+	want := c.run(t)
 	restore()
-	eachFast(t, func(t *testing.T, change func(w *Workspace)) {
-		got := c.run(t, change)
+	eachFast(t, func(t *testing.T) {
+		got := c.run(t)
 		if d := got.differ(&want); d != "" {
 			t.Errorf("%+v, %d tokens: %s", c.shape, c.tokens, d)
 		}
@@ -231,18 +229,17 @@ func (c *productCase) check(t *testing.T) {
 	})
 }
 
-// eachFast runs f for each level that has code of its own; change brings a workspace to a variant of it.
-func eachFast(t *testing.T, f func(t *testing.T, change func(w *Workspace))) {
+// eachFast runs f for each variant that has code of its own.
+func eachFast(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	for _, l := range cpu.Levels() {
-		restore := cpu.Use(l, 0)
-		if own := encoderCode.Level(); own == l {
-			t.Run(l.String(), func(t *testing.T) { f(t, nil) })
-			if l == cpu.AVX512VNNI {
-				t.Run("without VBMI", func(t *testing.T) { f(t, func(w *Workspace) { w.vbmi = false }) })
+		for _, hide := range []cpu.Feature{0, cpu.VBMI} {
+			restore := cpu.Use(l, hide)
+			if v := encoderCode.Variant(); v.Level == l && (hide == 0 || l == cpu.AVX512VNNI) {
+				t.Run(strings.TrimSpace(fmt.Sprint(l, " ", v.Needs)), f)
 			}
+			restore()
 		}
-		restore()
 	}
 }
 
@@ -301,7 +298,7 @@ func TestProductsDefinition(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	s := productShapes[1]
 	c := &productCase{shape: s, tokens: []int{5, 17}, layer: randomLayer(r, s), seed: 1}
-	got := c.run(t, nil)
+	got := c.run(t)
 	var w Workspace
 	var scratch Scratch
 	c.begin(&w, &scratch)
@@ -350,13 +347,10 @@ func TestProductsDefinition(t *testing.T) {
 func TestProductsAllocateNothing(t *testing.T) {
 	s := productShapes[1]
 	c := &productCase{shape: s, tokens: []int{70, 3}, layer: randomLayer(rand.New(rand.NewPCG(1, 1)), s)}
-	eachFast(t, func(t *testing.T, change func(w *Workspace)) {
+	eachFast(t, func(t *testing.T) {
 		var w Workspace
 		var scratch Scratch
 		c.begin(&w, &scratch)
-		if change != nil {
-			change(&w)
-		}
 		ctx := t.Context()
 		stages := func() {
 			for _, err := range []error{w.Project(ctx, 0, w.Blocks(), c.layer), w.Out(ctx, &scratch, 0, 8, c.layer),

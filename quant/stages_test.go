@@ -18,7 +18,6 @@ type stageCase struct {
 	spread float64 // of queries and keys: how extreme scores are
 	step   uint16
 	seed   uint64
-	change func(w *Workspace) // brings it to a variant of its level, or nil
 }
 
 func (c *stageCase) floats(r *rand.Rand, n int) []float32 {
@@ -51,9 +50,6 @@ func (c *stageCase) begin(w *Workspace, s *Scratch) (l *Layer) {
 	r := rand.New(rand.NewPCG(c.seed, 7))
 	l = c.layer(r)
 	w.Begin(c.shape, c.tokens)
-	if c.change != nil {
-		c.change(w)
-	}
 	s.begin(w)
 	copy(w.state, c.floats(r, len(w.state)))
 	rows := func(v []float32) { // some rows all alike, and zeros of both signs
@@ -226,7 +222,7 @@ func (c *stageCase) checkAttention(t *testing.T) {
 
 func TestStages(t *testing.T) {
 	ragged := []int{1, 2, 3, 4, 5, 8, 9, 12, 13, 15, 16, 17, 20, 31, 32, 33, 40, 47, 48, 49, 64, 65, 70}
-	eachFast(t, func(t *testing.T, change func(w *Workspace)) {
+	eachFast(t, func(t *testing.T) {
 		seed := uint64(0)
 		shapes := []Shape{{64, 2, 64}, {64, 1, 128}, {128, 2, 512}, {384, 12, 1536}, {768, 12, 192}}
 		if testmodel.Race { // it slows plain Go down twelvefold, and the larger shapes take no other ways
@@ -242,12 +238,12 @@ func TestStages(t *testing.T) {
 					} else if shape.Hidden > 128 {
 						tokens = ragged[:5]
 					}
-					c := stageCase{shape, tokens, sink, spread, []uint16{0, expSteps + 1, math.MaxInt16}[seed%3], seed, change}
+					c := stageCase{shape, tokens, sink, spread, []uint16{0, expSteps + 1, math.MaxInt16}[seed%3], seed}
 					c.check(t)
 				}
 			}
 		}
-		long := stageCase{Shape{64, 2, 64}, []int{3, 512, 1}, Last, 20, 0, seed, change}
+		long := stageCase{Shape{64, 2, 64}, []int{3, 512, 1}, Last, 20, 0, seed}
 		long.checkAttention(t)
 	})
 }

@@ -7,7 +7,8 @@ import (
 )
 
 var encoderCode = cpu.Implement("Encoder",
-	cpu.Variant{Level: cpu.AVX512VNNI, Needs: cpu.VBMI}, cpu.Variant{Level: cpu.AVXVNNI}, cpu.Variant{Level: cpu.AVX2})
+	cpu.Variant{Level: cpu.AVX512VNNI, Needs: cpu.VBMI}, cpu.Variant{Level: cpu.AVX512VNNI},
+	cpu.Variant{Level: cpu.AVXVNNI}, cpu.Variant{Level: cpu.AVX2})
 
 // blockRows is the number of rows that stand together in a workspace. The rows of a text begin a block of
 // their own; what its last block has beyond them is computed and never looked at.
