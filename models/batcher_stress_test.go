@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,6 +68,8 @@ func TestBatcherUnderLoad(t *testing.T) {
 func TestCloseUnderLoad(t *testing.T) {
 	for range 50 {
 		m, _ := fakeModel(t, 32, works(20*time.Microsecond, 0))
+		var calls atomic.Int32
+		last, enough := rand.Int32N(100), make(chan struct{})
 		var wg sync.WaitGroup
 		for id := range int32(16) {
 			wg.Go(func() {
@@ -78,10 +81,13 @@ func TestCloseUnderLoad(t *testing.T) {
 						}
 						return
 					}
+					if calls.Add(1) == last+1 {
+						close(enough)
+					}
 				}
 			})
 		}
-		time.Sleep(time.Duration(rand.IntN(500)) * time.Microsecond)
+		<-enough
 		checkIdle(t, m)
 		wg.Wait()
 	}

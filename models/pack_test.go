@@ -205,3 +205,26 @@ func TestGoldenTextsDoNotHangOnOptions(t *testing.T) {
 		m.Close()
 	}
 }
+
+// Text to vector in int8, with the tokeniser and by way of the batcher.
+func TestInt8AllocatesNothing(t *testing.T) {
+	_, packed := packReal(t)
+	m, err := Open(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	ctx, dst := t.Context(), make([]float32, m.Dim())
+	if err := m.Warm(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"", "hello world", strings.Repeat("a long text ", 100)} {
+		if n := testing.AllocsPerRun(20, func() {
+			if _, err := m.EmbedInto(ctx, text, dst); err != nil {
+				t.Fatal(err)
+			}
+		}); n != 0 {
+			t.Errorf("%.20q: %v allocations", text, n)
+		}
+	}
+}
