@@ -4,8 +4,8 @@
 // A row of activations is stored as bytes q with x = scale*q + low, where scale and low are the row's own
 // and low is no whole number of scales; weights have one scale an output channel. The sums of products
 // are exact, and what is float32 around them is added in one order and rounded alike everywhere, so a
-// layer gives the same bits on every level and every processor. Package simd has the primitives; what
-// stands here is fused for encoders.
+// layer gives the same bits on every level. Package simd has the primitives; what stands here is fused for
+// encoders.
 package quant
 
 // Shape is that of the layers of an encoder.
