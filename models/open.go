@@ -42,24 +42,37 @@ import (
 // has to be made; 30 ms and 42 MB, for the layers' matrices, in float32. Quantised weights become float32
 // first, one tensor at a time.
 func Open(path string, opts ...Option) (*Model, error) {
+	f, err := openFolder(path)
+	if err != nil {
+		return nil, err
+	}
+	m, err := f.open(opts)
+	if err != nil {
+		f.close()
+	}
+	return m, err
+}
+
+// openFolder is the folder at path, or that of a file, or that in a packed file. It is to be closed if no
+// model comes of it.
+func openFolder(path string) (*folder, error) {
 	dir, file, err := locate(path)
 	if err != nil {
 		return nil, err
 	}
 	if file != "" {
-		f, err := packedFolder(path)
-		if err != nil {
-			return nil, err
-		}
-		if f != nil {
-			m, err := f.open(opts)
-			if err != nil {
-				f.packed.file.Close()
-			}
-			return m, err
+		if f, err := packedFolder(path); f != nil || err != nil {
+			return f, err
 		}
 	}
-	return diskFolder(dir, file).open(opts)
+	return diskFolder(dir, file), nil
+}
+
+// close gives back what openFolder has opened.
+func (f *folder) close() {
+	if f.packed != nil {
+		f.packed.file.Close()
+	}
 }
 
 func diskFolder(dir, file string) *folder {
@@ -110,25 +123,12 @@ func packedFolder(path string) (*folder, error) {
 
 // OpenTokenizer opens the tokeniser of the model at path, as Open finds it, and no weights.
 func OpenTokenizer(path string) (*tokenizer.Tokenizer, error) {
-	dir, file, err := locate(path)
+	f, err := openFolder(path)
 	if err != nil {
 		return nil, err
 	}
-	if file != "" {
-		f, err := packedFolder(path)
-		if err != nil {
-			return nil, err
-		}
-		if f != nil {
-			defer f.packed.file.Close()
-			t, err := tokenizer.OpenFS(f.fsys, f.dir)
-			if err != nil {
-				err = f.renamed(err)
-			}
-			return t, err
-		}
-	}
-	return tokenizer.Open(dir)
+	defer f.close()
+	return f.openTokenizer(f.dir)
 }
 
 // locate splits path into the folder of a model and the file of its weights, "" if path is the folder.

@@ -51,10 +51,6 @@ func defaultCache() string {
 // Errors: as Open, *OptionError if the model has no int8 form, and those of writing; no half file is left.
 // Cost:   a second or two for all-MiniLM-L6-v2, of which the file has 35 MB.
 func Pack(ctx context.Context, path, out string, opts ...Option) (Description, error) {
-	dir, file, err := locate(path)
-	if err != nil {
-		return Description{}, err
-	}
 	// Before the work, not after it.
 	if info, err := os.Stat(filepath.Dir(out)); err != nil {
 		return Description{}, err
@@ -64,17 +60,14 @@ func Pack(ctx context.Context, path, out string, opts ...Option) (Description, e
 	if info, err := os.Stat(out); err == nil && !info.Mode().IsRegular() {
 		return Description{}, &fs.PathError{Op: "create", Path: out, Err: errors.New("there is something else than a file")}
 	}
-	if file != "" {
-		packed, err := packedFolder(path)
-		if err != nil {
-			return Description{}, err
-		}
-		if packed != nil {
-			packed.packed.file.Close()
-			return Description{}, modelfile.Errorf(path, "", "packed already")
-		}
+	f, err := openFolder(path)
+	if err != nil {
+		return Description{}, err
 	}
-	f := diskFolder(dir, file)
+	if f.packed != nil {
+		f.close()
+		return Description{}, modelfile.Errorf(path, "", "packed already")
+	}
 	files := &recorder{FS: f.fsys, read: map[string]bool{}}
 	f.fsys = files
 	var given opening
